@@ -1,0 +1,1 @@
+"""vlqa tells how good a photograph looks, without a reference picture."""

@@ -1,0 +1,156 @@
+"""Files that vlqa writes and reads: safetensors, JSON, digests, atomic replacement. No pickle is written, none executed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vlqa.errors import CheckpointError
+
+_NUMPY_GLOBALS: list[Any] = [
+    np.ndarray,
+    np.dtype,
+    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    np._core.multiarray.scalar,  # type: ignore[attr-defined]
+    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
+    *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdS"},
+]
+"""What a published torch file may rebuild besides tensors: numpy's array, dtype and scalar, under old and new names."""
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary neighbour of `path` that replaces it when the block ends without an error.
+
+    A reader never sees half a file; of two writers the last one wins, whole.
+
+    Args:
+        path: the file to write; its folder is created.
+        mode: "wb" or "w" (UTF-8).
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write a JSON object, indented, atomically."""
+    with atomic_write(path, "w") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: the file is missing or holds no JSON object.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def write_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors as safetensors, atomically. Shared or strided storage is copied first."""
+    packed = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_write(path) as file:
+        file.write(safetensors.torch.save(packed, metadata=dict(metadata) if metadata else None))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a safetensors file, or a torch file without executing any code in it.
+
+    A torch file may hold tensors, containers, numbers, strings and numpy arrays; a file that asks for anything else is
+    refused. TorchScript archives (OpenAI's CLIP files) give their state dict.
+
+    Args:
+        path: a .safetensors, .pt, .pth, .tar or .bin file.
+
+    Returns:
+        What the file holds: names to tensors, or the nested dictionary a training run saved.
+
+    Raises:
+        CheckpointError: missing, damaged, or containing code.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such weights file")
+    try:
+        if file.suffix == ".safetensors":
+            tensors: dict[str, Any] = safetensors.torch.load_file(file)
+            return tensors
+        if _is_torchscript(file):
+            raise CheckpointError(
+                f"{file}: a TorchScript archive, which contains code and is refused; save its state dict as safetensors"
+            )
+        with torch.serialization.safe_globals(_NUMPY_GLOBALS):
+            value = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            reason = "it contains code or objects other than tensors"
+        raise CheckpointError(f"{file}: refused as weights: {reason}") from None
+    if isinstance(value, Tensor):
+        return {"": value}
+    if not isinstance(value, Mapping):
+        raise CheckpointError(f"{file}: expected named tensors, found {type(value).__name__}")
+    return dict(value)
+
+
+def _is_torchscript(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) over names, dtypes, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Pictures and labels: decoding, label files, degradations."""

@@ -1,0 +1,1 @@
+"""Pure tensor maths: torch only, no files, no state."""

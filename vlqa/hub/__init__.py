@@ -1,0 +1,1 @@
+"""Names to models: the table, loading, saving, converting published checkpoints."""

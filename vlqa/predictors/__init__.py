@@ -1,0 +1,1 @@
+"""Predictors: ordinary images in, quality out."""

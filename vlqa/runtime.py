@@ -1,0 +1,64 @@
+"""Where and how precisely to compute: the one place that turns `device` and `precision` words into torch objects."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from vlqa.errors import ConfigError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The device to compute on.
+
+    Args:
+        device: "auto" (CUDA where there is one, then Apple's MPS, then the CPU) or anything `torch.device` takes.
+
+    Raises:
+        ConfigError: the word names no device, or one that this machine lacks.
+    """
+    if isinstance(device, str) and device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, not {device!r}") from None
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {str(device)!r} was asked for but torch finds no CUDA device; use --device cpu")
+    return resolved
+
+
+def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype of weights and activations (weights are cast, no autocast: 5× faster on AMX CPUs).
+
+    Args:
+        precision: "fp32", "bf16" or "fp16".
+        device: where the model will run; fp16 is refused on the CPU, where it is slow and inexact.
+
+    Raises:
+        ConfigError: an unknown word, or fp16 on a CPU.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision must be one of {', '.join(get_args(Precision))}, not {precision!r}")
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError("fp16 needs a GPU; use --precision bf16 or fp32 on the CPU")
+    return _DTYPES[precision]
+
+
+def cache_dir() -> Path:
+    """The folder for everything that can be computed again: `$VLQA_CACHE`, else `$XDG_CACHE_HOME/vlqa`, else `~/.cache/vlqa`.
+
+    It is not created here.
+    """
+    if override := os.environ.get("VLQA_CACHE"):
+        return Path(override).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vlqa"

@@ -1,0 +1,1 @@
+"""Training: configuration, one loop, one objective a file."""
