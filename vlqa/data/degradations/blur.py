@@ -70,7 +70,8 @@ def _line(length: float, angle: float) -> npt.NDArray[np.float32]:
 
 
 def _grid(radius: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    steps = np.arange(-math.ceil(radius), math.ceil(radius) + 1, dtype=np.float64)
+    reach = math.ceil(radius) - 1  # weights are 0 from `radius` on
+    steps = np.arange(-reach, reach + 1, dtype=np.float64)
     return steps[None, :], steps[:, None]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -10,7 +12,7 @@ from vlqa.data.degradations.scaling import to_pixels, to_unit
 from vlqa.types import Pixels
 
 _DETAIL_SIGMA_PX = 2.0
-_MID_SLOPE = 4 / 3  # slope gained at the pivot per unit of amount
+_SLOPE_RATE = 4 / 3  # for small amounts, the curve through (¼, ¼ − a/4) and (¾, ¾ + a/4)
 
 
 def high_sharpen(image: Pixels, amount: float) -> Pixels:
@@ -23,9 +25,10 @@ def high_sharpen(image: Pixels, amount: float) -> Pixels:
 def contrast_change(image: Pixels, amount: float) -> Pixels:
     """Steepen (above 0) or flatten (below 0) the tone curve around the mean; black and white stay.
 
-    The curve is x + c·x(1 − x)(x − mean) with c such that the slope at the mean is 1 + 4/3·amount.
+    The curve is x + c·x(1 − x)(x − mean) with c such that the slope at the mean is exp(4/3·amount): people
+    judge contrast by ratios, and find −0.6 as bad as +0.3 (KADID-10k's mean opinions 3.32 and 3.42).
     """
     pivot = float(np.clip(image.mean() / 255, 0.25, 0.75))  # the curve folds for pivots near black or white
     x = np.arange(256, dtype=np.float32) / np.float32(255)
-    gain = _MID_SLOPE * amount / (pivot * (1 - pivot))
+    gain = math.expm1(_SLOPE_RATE * amount) / (pivot * (1 - pivot))
     return to_pixels(x + np.float32(gain) * x * (1 - x) * (x - np.float32(pivot)))[image]

@@ -84,7 +84,7 @@ TYPES: tuple[DegradationType, ...] = tuple(DegradationType(*row) for row in (
      spatial.quantization),
     (23, "color block", (2, 4, 6, 8, 10), "spatial", "spatial", 0.0, (0, 10_000), True, spatial.color_block),
     (24, "high sharpen", (1, 2, 3, 6, 12), "sharpness", "contrast", 0.0, (0, 100), False, sharpness.high_sharpen),
-    (25, "contrast change", (0.3, 0.15, 0, -0.4, -0.6), "sharpness", "contrast", 0.0, (-0.75, 0.75), False,
+    (25, "contrast change", (0.3, 0.15, 0, -0.4, -0.6), "sharpness", "contrast", 0.0, (-0.9, 0.9), False,
      sharpness.contrast_change),
 ))
 # fmt: on
