@@ -1,0 +1,225 @@
+"""Builds CLIP-type backbones: any open_clip model, weights of any layout. The only file that imports open_clip."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.models import clip_weights
+from vlqa.models.attention_pool import AttentionPool
+from vlqa.models.clip_backbone import ClipBackbone
+
+__all__ = ["ClipBackbone", "bpe_tokenizer", "build_backbone", "resolve_architecture"]
+
+_PREPROCESSING: dict[str, Any] = {
+    "mean": [0.48145466, 0.4578275, 0.40821073],
+    "std": [0.26862954, 0.26130258, 0.27577711],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+"""OpenAI's, which most open_clip models share."""
+
+
+def build_backbone(
+    architecture: str | Mapping[str, Any],
+    *,
+    weights: Mapping[str, Any] | None = None,
+    attention_pool_position: bool | None = None,
+    interpolate_position: bool = False,
+    image_size: int | None = None,
+    quick_gelu: bool | None = None,
+) -> ClipBackbone:
+    """Build a backbone, in float32 and evaluation mode, on the CPU.
+
+    Args:
+        architecture: an open_clip model name ("ViT-B-32", "RN50", "hf-hub:owner/name"), or open_clip's configuration as
+            a dictionary; `backbone.architecture` is one. `vision_cfg` with `"kind": "quality"` gives vlqa's own image
+            tower, `text_cfg` with `"vocabulary"` the tokenizer pruned to those byte-pair ids.
+        weights: named tensors in open_clip's or OpenAI's names; None leaves the random start.
+        attention_pool_position: False leaves the positional embedding out of a CLIP ResNet's attention pool (CLIP-IQA,
+            GRepQ), and any image size may come; None takes what the architecture says, else True.
+        interpolate_position: allow `image_size` to differ from the size of the weights (bicubic, antialiased).
+        image_size: side of the images in pixels; None takes the architecture's.
+        quick_gelu: the activation x·σ(1.702x); all weights of OpenAI need it, whatever the model name says, and tensors
+            cannot tell. None takes what the architecture says, and True for OpenAI's own archives.
+
+    Raises:
+        ConfigError: no such architecture, or options that contradict each other.
+        CheckpointError: weights that do not fit, or files that a configuration needs and that cannot be fetched.
+    """
+    config = resolve_architecture(architecture)
+    vision = config["vision_cfg"]
+    if quick_gelu is None and weights is not None and clip_weights.is_openai_archive(weights):
+        quick_gelu = True
+    if quick_gelu is not None:
+        config["quick_gelu"] = quick_gelu
+    if attention_pool_position is not None:
+        config["attention_pool_position"] = attention_pool_position
+    trained_size = vision.get("image_size", 224)
+    if image_size is not None and image_size != trained_size:
+        if weights is not None and not interpolate_position:
+            raise ConfigError(f"the weights take {trained_size} px, not {image_size}: pass interpolate_position=True")
+        vision["image_size"] = image_size
+    visual, text, log_scale = _build_towers(config)
+    fixed_size = _takes_one_size(visual)
+    if hasattr(visual, "attnpool"):
+        visual.attnpool = _attention_pool(
+            visual.attnpool, config.get("attention_pool_position", True), interpolate_position
+        )
+        fixed_size = visual.attnpool.use_position and not interpolate_position
+    elif config.get("attention_pool_position") is False:
+        raise ConfigError(
+            "attention_pool_position=False needs a ResNet of CLIP (RN50, RN101 …): no other tower has this pool"
+        )
+    backbone = ClipBackbone(
+        visual,
+        text,
+        log_scale,
+        _tokenizer(config["text_cfg"]),
+        **config["preprocess_cfg"],
+        image_size=vision.get("image_size", 224),
+        fixed_size=fixed_size,
+        embed_dim=config["embed_dim"],
+        context_length=config["text_cfg"].get("context_length", 77),
+        architecture=config,
+    )
+    if weights is not None:
+        _load(backbone, weights, interpolate_position)
+    return backbone.eval()
+
+
+def resolve_architecture(architecture: str | Mapping[str, Any]) -> dict[str, Any]:
+    """open_clip's configuration of a model name, or a copy of a given one, with `preprocess_cfg` filled in.
+
+    Raises:
+        ConfigError: no such model name, or a dictionary without `embed_dim`, `vision_cfg` and `text_cfg`.
+        CheckpointError: a configuration on the Hugging Face hub that cannot be fetched.
+    """
+    config = _named_architecture(architecture) if isinstance(architecture, str) else copy.deepcopy(dict(architecture))
+    if "model_cfg" in config:  # open_clip_config.json
+        config = {**config["model_cfg"], "preprocess_cfg": config.get("preprocess_cfg", {})}
+    if lacking := [part for part in ("embed_dim", "vision_cfg", "text_cfg") if part not in config]:
+        raise ConfigError(f"an architecture is open_clip's configuration; this one lacks {', '.join(lacking)}")
+    given = config.get("preprocess_cfg", {})
+    config["preprocess_cfg"] = {name: given.get(name, default) for name, default in _PREPROCESSING.items()}
+    return config
+
+
+def _named_architecture(name: str) -> dict[str, Any]:
+    import open_clip
+
+    config = open_clip.get_model_config(name)
+    if config is None:
+        raise ConfigError(
+            f"{name!r} is no open_clip model; open_clip.list_models() names them all, ViT-B-32 and RN50 among them"
+        )
+    tags = [open_clip.get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)]
+    shared = [{key: _plain(tag[key]) for key in _PREPROCESSING if key in tag} for tag in tags]
+    if shared and all(other == shared[0] for other in shared):  # SigLIP and others have means of their own
+        config["preprocess_cfg"] = shared[0]
+    return config
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Parameter]:
+    import open_clip
+
+    text_cfg = {name: value for name, value in config["text_cfg"].items() if name != "vocabulary"}
+    vision_cfg = dict(config["vision_cfg"])
+    if "vocabulary" in config["text_cfg"]:
+        text_cfg["vocab_size"] = _tokenizer(config["text_cfg"]).vocab_size
+    own = vision_cfg.pop("kind", None)
+    stand_in = {"image_size": 32, "patch_size": 32, "width": 64, "layers": 1}
+    model = open_clip.CustomTextCLIP(
+        config["embed_dim"],
+        stand_in if own else vision_cfg | {"output_tokens": False},
+        text_cfg | {"output_tokens": False, "hf_model_pretrained": False},
+        quick_gelu=config.get("quick_gelu", False),
+    )
+    if own is None:
+        return model.visual, model.text, model.logit_scale
+    if own != "quality":
+        raise ConfigError(f"vision_cfg kind must be 'quality' or left out, not {own!r}")
+    from vlqa.models.quality_encoder import QualityEncoder
+
+    vision_cfg.pop("image_size", None)
+    return QualityEncoder(embed_dim=config["embed_dim"], **vision_cfg), model.text, model.logit_scale
+
+
+def _attention_pool(pool: Any, use_position: bool, interpolate: bool) -> AttentionPool:
+    return AttentionPool(
+        pool.positional_embedding,
+        pool.q_proj,
+        pool.k_proj,
+        pool.v_proj,
+        pool.c_proj,
+        num_heads=pool.num_heads,
+        use_position=use_position,
+        interpolate=interpolate,
+    )
+
+
+def _takes_one_size(visual: Any) -> bool:
+    """Transformers with a positional embedding take one size; nets of convolutions take any."""
+    return hasattr(visual, "positional_embedding") or hasattr(getattr(visual, "trunk", None), "patch_embed")
+
+
+def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool) -> None:
+    named = clip_weights.normalize_names(weights)
+    expected = backbone.state_dict()
+    for name in ("visual.positional_embedding", "visual.attnpool.positional_embedding"):
+        if interpolate and name in named and name in expected:
+            side = round((len(expected[name]) - 1) ** 0.5)
+            named[name] = clip_weights.interpolate_position(named[name], (side, side))
+    if "logit_scale" in named:
+        named["logit_scale"] = named["logit_scale"].reshape(())
+    clip_weights.check_names(named, expected, "this architecture")
+    backbone.load_state_dict(named)
+
+
+def _tokenizer(text_cfg: Mapping[str, Any]) -> Any:
+    length = text_cfg.get("context_length", 77)
+    if "vocabulary" in text_cfg:
+        from vlqa.models.vocabulary import PrunedTokenizer
+
+        return PrunedTokenizer(text_cfg["vocabulary"], length)
+    options = text_cfg.get("tokenizer_kwargs") or {}
+    if name := text_cfg.get("hf_tokenizer_name"):
+        return _HubTokenizer(name, context_length=length, tokenizer_mode=text_cfg.get("tokenizer_mode"), **options)
+    return functools.partial(bpe_tokenizer(**options), context_length=length)
+
+
+class _HubTokenizer:
+    """A tokenizer that transformers fetches from the hub when the first text comes: images alone need no network."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        self.name = name
+        self.options = options
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        return self._fetched(texts)
+
+    @functools.cached_property
+    def _fetched(self) -> Any:
+        import open_clip
+
+        try:
+            return open_clip.tokenizer.HFTokenizer(self.name, **self.options)
+        except (OSError, ValueError):
+            raise CheckpointError(f"the tokenizer {self.name} cannot be fetched") from None
+
+
+@functools.cache
+def bpe_tokenizer(clean: str = "lower") -> Any:
+    """open_clip's byte-pair tokenizer (its vocabulary is a file of the package: no network)."""
+    import open_clip
+
+    return open_clip.SimpleTokenizer(clean=clean)

@@ -1,0 +1,195 @@
+"""The CLIP-type backbone: an image tower, a text tower, and what belongs to feeding them. No open_clip here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from vlqa import artifacts
+from vlqa.errors import ConfigError
+from vlqa.models import text_cache
+from vlqa.models.text_tower import forward_trimmed
+from vlqa.types import Pixels
+
+_TEXTS_AT_ONCE = 64
+"""Texts a chunk: 495 prompts on ViT-B/32 then need little memory beyond the weights; larger chunks were not faster."""
+
+
+class ClipBackbone(nn.Module):
+    """An image tower and a text tower with one embedding, and all that belongs to feeding them.
+
+    Its state dict has open_clip's names: `visual.*`, `text.*`, `logit_scale`. `.to(device)` moves it; `cast(dtype)`
+    sets the precision of the image tower: text features, which are computed once, and the scale stay in float32.
+
+    Args:
+        visual: normalised pictures (n, 3, h, w) to features (n, d).
+        text: tokens (k, context_length) to features (k, d).
+        log_scale: logarithm of the inverse temperature, a scalar parameter.
+        tokenizer: texts to tokens; called when texts come.
+        mean: of the three channels, in [0, 1].
+        std: of the three channels.
+        image_size: side of the pictures the towers were trained on.
+        fixed_size: whether the image tower takes no other size.
+        embed_dim: width of the embedding.
+        context_length: tokens a text.
+        architecture: what `build_backbone` needs to build this again; JSON-able.
+        interpolation: of `resize`, "bicubic" or "bilinear".
+        resize_mode: of `resize`, "shortest" (shorter side, then the centre) or "squash" (both sides).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        visual: nn.Module,
+        text: nn.Module,
+        log_scale: nn.Parameter,
+        tokenizer: Callable[[list[str]], Tensor],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        image_size: int,
+        fixed_size: bool,
+        embed_dim: int,
+        context_length: int,
+        architecture: dict[str, Any],
+        interpolation: str = "bicubic",
+        resize_mode: str = "shortest",
+    ) -> None:
+        super().__init__()
+        self.visual = visual
+        self.text = text
+        self.log_scale = log_scale
+        self.tokenizer = tokenizer
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.image_size = image_size
+        self.fixed_size = fixed_size
+        self.embed_dim = embed_dim
+        self.context_length = context_length
+        self.architecture = architecture
+        self.interpolation = interpolation
+        self.resize_mode = resize_mode
+        self._texts: dict[str, Tensor] = {}
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+        self.register_state_dict_post_hook(_publish_logit_scale)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_take_logit_scale)  # type: ignore[no-untyped-call]
+
+    @property
+    def logit_scale(self) -> float:
+        """Inverse temperature of the cosines: 100 for OpenAI's models. Train `log_scale`, its logarithm."""
+        return float(self.log_scale.detach().exp())
+
+    def cast(self, dtype: torch.dtype) -> ClipBackbone:
+        """Set the precision of the image tower, in place; the text tower and the scale stay as they are."""
+        self.visual.to(dtype)
+        return self
+
+    def encode_image(self, images: Tensor) -> Float[Tensor, "n d"]:
+        """Features of pictures, not unit length, in the precision of the image tower.
+
+        Args:
+            images: (n, 3, h, w), uint8 or float in [0, 1], sRGB; normalised here, in float32.
+
+        Raises:
+            ConfigError: a size that the image tower does not take.
+        """
+        height, width = images.shape[-2:]
+        if self.fixed_size and (height, width) != (self.image_size, self.image_size):
+            raise ConfigError(
+                f"this backbone takes {self.image_size}×{self.image_size} images, not {height}×{width}; "
+                "resize them, or build it with image_size=… and interpolate_position=True"
+            )
+        unit = 255.0 if images.dtype == torch.uint8 else 1.0
+        weights = next(self.visual.parameters())
+        pictures = images.to(weights.device, torch.float32)
+        pictures = (pictures - self.mean.float() * unit) / (self.std.float() * unit)
+        return self.visual(pictures.to(weights.dtype))
+
+    def resize(self, image: Pixels) -> Pixels:
+        """A whole picture at `image_size`×`image_size`, as the towers were trained: 8-bit, by Pillow, antialiased."""
+        size = self.image_size
+        picture = Image.fromarray(image)
+        resample = getattr(Image.Resampling, self.interpolation.upper())
+        if self.resize_mode == "squash":
+            return np.asarray(picture.resize((size, size), resample))
+        short = min(picture.size)
+        width, height = (int(size * side / short) for side in picture.size)  # rounds down as torchvision's Resize does
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        resized = picture.resize((width, height), resample)
+        return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+    def encode_tokens(self, tokens: Int[Tensor, "k length"]) -> Float[Tensor, "k d"]:
+        """Features of tokenised texts, not unit length, with gradient, never from a cache."""
+        return forward_trimmed(self.text, tokens.to(next(self.text.parameters()).device))
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "k d"]:
+        """Unit-length features of texts, float32, in chunks; from memory or disk where they were computed before."""
+        tokens = self.tokenizer(list(texts))
+        device = next(self.text.parameters()).device
+        key = text_cache.key(self.text_digest, tokens)
+        if key not in self._texts:
+            features = text_cache.read(key)
+            if features is None:
+                features = self._compute_text(tokens)
+                text_cache.write(key, features)
+            self._texts[key] = features
+        return self._texts[key].to(device, copy=True)
+
+    def _compute_text(self, tokens: Tensor) -> Tensor:
+        training = self.text.training
+        self.text.eval()
+        try:
+            device = next(self.text.parameters()).device
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                chunks = [self.encode_tokens(chunk).float().cpu() for chunk in torch.split(tokens, _TEXTS_AT_ONCE)]
+                features = nn.functional.normalize(torch.cat(chunks), dim=-1)
+        finally:
+            self.text.train(training)
+        return (
+            features.clone()
+        )  # outside inference mode: an ordinary tensor, which later maths may differentiate through
+
+    @property
+    def text_digest(self) -> str:
+        """Digest of all that decides text features: the tower's weights and the settings they do not show."""
+        settings = {name: self.architecture.get(name) for name in ("embed_dim", "quick_gelu", "text_cfg")}
+        return artifacts.digest_json([settings, self._weights_digest("text.")])
+
+    @property
+    def digest(self) -> str:
+        """Digest of the architecture and of all weights."""
+        return artifacts.digest_json([self.architecture, self._weights_digest("")])
+
+    def _weights_digest(self, prefix: str) -> str:
+        state = {name: tensor for name, tensor in self.state_dict().items() if name.startswith(prefix)}
+        # SHA-256 costs 0.2 s for a ViT-B/32 text tower, sums a tenth: they tell whether it must be computed again.
+        sums = tuple(int(_bits(tensor).sum(dtype=torch.int64)) for tensor in state.values())
+        known, digest = self._digests.get(prefix, ((), ""))
+        if known != sums:
+            digest = artifacts.digest_tensors(state)
+            self._digests[prefix] = (sums, digest)
+        return digest
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().contiguous().reshape(-1)
+    return tensor.view({4: torch.int32, 2: torch.int16, 8: torch.int64, 1: torch.uint8}[tensor.element_size()])
+
+
+def _publish_logit_scale(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    # open_clip calls the logarithm `logit_scale`; here that word is the scale itself, as in the papers.
+    if f"{prefix}log_scale" in state:
+        state[f"{prefix}logit_scale"] = state.pop(f"{prefix}log_scale")
+
+
+def _take_logit_scale(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    if f"{prefix}logit_scale" in state:
+        state[f"{prefix}log_scale"] = state.pop(f"{prefix}logit_scale")

@@ -1,0 +1,179 @@
+"""CLIP weights by name: every published layout is brought to the names `ClipBackbone` loads. No open_clip here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vlqa.errors import CheckpointError
+
+_TEXT_ROOTS = ("positional_embedding", "text_projection", "token_embedding.", "transformer.", "ln_final.", "cls_emb")
+"""First words of the text tower's names where it is not under `text.`: OpenAI's files and open_clip's plain CLIP."""
+
+_ARCHIVE_NAMES = ("input_resolution", "context_length", "vocab_size")
+"""Numbers that OpenAI's archives store between the weights; no other publisher does."""
+
+_UNUSED = (
+    *_ARCHIVE_NAMES,
+    "logit_bias",  # SigLIP's: the same for every text, so that no softmax or ranking over texts changes
+    "text_decoder.",  # CoCa's captioner
+    "text.transformer.embeddings.position_ids",  # a buffer that transformers ≥ 4.31 no longer stores
+)
+
+_NESTS = ("state_dict", "model_state_dict", "params", "model")
+
+
+def find_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The named tensors of a checkpoint: its own, or those under `state_dict`, `model_state_dict`, `params`, `model`.
+
+    Raises:
+        CheckpointError: no tensors in any of these places.
+    """
+    for candidate in (checkpoint, *(checkpoint[nest] for nest in _NESTS if nest in checkpoint)):
+        if isinstance(candidate, Mapping):
+            tensors = {name: value for name, value in candidate.items() if isinstance(value, Tensor)}
+            if tensors:
+                return tensors
+    found = ", ".join(list(checkpoint)[:4]) or "nothing"
+    raise CheckpointError(f"expected named tensors, or a dictionary of them under {', '.join(_NESTS)}; found {found}")
+
+
+def is_openai_archive(weights: Mapping[str, Any]) -> bool:
+    """Whether the names carry the mark of OpenAI's own archives, whose activations are QuickGELU."""
+    return all(any(name.endswith(mark) for name in weights) for mark in _ARCHIVE_NAMES)
+
+
+def normalize_names(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Bring open_clip's or OpenAI's names to `visual.*`, `text.*`, `logit_scale`.
+
+    A `module.` prefix (data-parallel training) goes, half-precision weights become float32, what no backbone uses is
+    left out.
+
+    Args:
+        weights: named tensors, or a checkpoint that `find_state_dict` understands.
+
+    Raises:
+        CheckpointError: no tensors inside.
+    """
+    result = {}
+    for name, tensor in find_state_dict(weights).items():
+        name = name.removeprefix("module.")
+        if name.startswith(_TEXT_ROOTS):
+            name = f"text.{name}"
+        if name.startswith(_UNUSED):
+            continue
+        result[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return result
+
+
+def check_names(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
+    """Refuse weights that do not fit, in one line.
+
+    Args:
+        weights: the normalised weights.
+        expected: the state dict of the built model.
+        what: how to call the architecture in the message.
+
+    Raises:
+        CheckpointError: names missing, names left over, or other shapes.
+    """
+    problems = []
+    if missing := expected.keys() - weights.keys():
+        problems.append(f"lack {_few(missing)}")
+    if unexpected := weights.keys() - expected.keys():
+        problems.append(f"have unknown {_few(unexpected)}")
+    misshaped = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in weights and weights[name].shape != expected[name].shape
+    ]
+    if misshaped:
+        problems.append(f"have {_few(misshaped)}")
+    if problems:
+        raise CheckpointError(
+            f"weights do not fit {what}: they {'; '.join(problems)}; name the architecture they were trained with"
+        )
+
+
+def _few(names: Iterable[str], shown: int = 3) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
+    return ", ".join(ordered[:shown]) + more
+
+
+def architecture_of_openai(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """open_clip's configuration of an OpenAI CLIP, read from its tensors.
+
+    Args:
+        weights: OpenAI's names (`visual.conv1.weight`, `transformer.resblocks.0…`), with or without `text.`.
+
+    Returns:
+        `embed_dim`, `quick_gelu` (true: all of OpenAI's), `vision_cfg`, `text_cfg`.
+
+    Raises:
+        CheckpointError: these are not the tensors of an OpenAI CLIP.
+    """
+    named = normalize_names(weights)
+    try:
+        width = named["text.ln_final.weight"].shape[0]
+        return {
+            "embed_dim": named["text.text_projection"].shape[1],
+            "quick_gelu": True,
+            "vision_cfg": _openai_transformer(named) if "visual.proj" in named else _openai_resnet(named),
+            "text_cfg": {
+                "context_length": named["text.positional_embedding"].shape[0],
+                "vocab_size": named["text.token_embedding.weight"].shape[0],
+                "width": width,
+                "heads": width // 64,
+                "layers": _count(named, "text.transformer.resblocks."),
+            },
+        }
+    except KeyError as error:
+        raise CheckpointError(f"not the weights of an OpenAI CLIP: {error.args[0]} is missing") from None
+
+
+def _openai_transformer(named: Mapping[str, Tensor]) -> dict[str, Any]:
+    kernel = named["visual.conv1.weight"]
+    grid = round((named["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    return {
+        "image_size": grid * kernel.shape[-1],
+        "layers": _count(named, "visual.transformer.resblocks."),
+        "width": kernel.shape[0],
+        "patch_size": kernel.shape[-1],
+    }
+
+
+def _openai_resnet(named: Mapping[str, Tensor]) -> dict[str, Any]:
+    grid = round((named["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    return {
+        "image_size": grid * 32,
+        "layers": [_count(named, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)],
+        "width": named["visual.layer1.0.conv1.weight"].shape[0],
+    }
+
+
+def _count(names: Iterable[str], prefix: str) -> int:
+    return len({name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)})
+
+
+def interpolate_position(embedding: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Resample a positional embedding to another grid, bicubic and antialiased as open_clip does.
+
+    Args:
+        embedding: (1 + s², d): one row for the class or mean token, then a square grid row by row.
+        grid: rows and columns wanted.
+
+    Returns:
+        (1 + rows · columns, d)
+    """
+    first, cells = embedding[:1], embedding[1:]
+    side = round(len(cells) ** 0.5)
+    if (side, side) == grid:
+        return embedding
+    picture = cells.float().T.reshape(1, -1, side, side)
+    picture = F.interpolate(picture, size=grid, mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([first, picture.flatten(2)[0].T.to(first.dtype)])
