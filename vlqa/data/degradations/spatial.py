@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vlqa.types import Pixels
 
 _WARPS = 5
+_TILE_PX = 2048
 _PATCH_PX = 16
 _PATCH_MOVE_PX = 16
 _BLOCK_PX = 32
@@ -19,12 +20,34 @@ _BLOCK_PX = 32
 def jitter(image: Pixels, amount_px: float, generator: np.random.Generator) -> Pixels:
     """Scatter pixels: five warps in turn, each moving every pixel by Gaussian noise of `amount_px`."""
     height, width = image.shape[:2]
-    y, x = np.indices((height, width), dtype=np.float32)
-    result = image
     for _ in range(_WARPS):
-        move = generator.standard_normal((2, height, width), dtype=np.float32) * np.float32(amount_px)
-        result = cv2.remap(result, x + move[0], y + move[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return result
+        warped = np.empty_like(image)
+        # In tiles, because cv2.remap stops at 32 766 px a side and the moves of a whole large picture are huge.
+        for top in range(0, height, _TILE_PX):
+            for left in range(0, width, _TILE_PX):
+                _scatter_tile(image, warped, top, left, amount_px, generator)
+        image = warped
+    return image
+
+
+def _scatter_tile(
+    source: Pixels, target: Pixels, top: int, left: int, amount_px: float, generator: np.random.Generator
+) -> None:
+    """Fill the tile of `target` whose corner is (top, left) with scattered pixels of `source`."""
+    tile = target[top : top + _TILE_PX, left : left + _TILE_PX]
+    height, width = tile.shape[:2]
+    move = generator.standard_normal((2, height, width), dtype=np.float32) * np.float32(amount_px)
+    margin = math.ceil(float(np.abs(move).max())) + 1
+    above, before = min(margin, top), min(margin, left)
+    around = source[top - above : top + height + margin, left - before : left + width + margin]
+    y, x = np.indices((height, width), dtype=np.float32)
+    tile[:] = cv2.remap(
+        np.ascontiguousarray(around),
+        x + move[0] + np.float32(before),
+        y + move[1] + np.float32(above),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
+    )
 
 
 def non_eccentricity_patch(image: Pixels, count: float, generator: np.random.Generator) -> Pixels:

@@ -167,6 +167,8 @@ def degrade_by(
         return pixels.copy()
     if not kind.random:
         return kind.operation(pixels, float(parameter))
+    if isinstance(generator, int) and generator < 0:
+        raise ConfigError(f"seed must be 0 or more, not {generator}")
     return kind.operation(pixels, float(parameter), np.random.default_rng(generator))
 
 
