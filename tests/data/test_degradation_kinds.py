@@ -73,7 +73,8 @@ def test_saturation_zero_is_grey_and_below_zero_complementary() -> None:
 
 def test_color_damage_keeps_grey_pictures_grey() -> None:
     for type in ("color diffusion", "color saturation hsv", "color saturation lab"):
-        assert np.abs(degrade(RAMP, type, 5).astype(int) - RAMP).max() <= 2  # a, b of greys reach 0.125 in cv2, times 12
+        # cv2's a and b of greys reach 0.125, times 12
+        assert np.abs(degrade(RAMP, type, 5).astype(int) - RAMP).max() <= 2
 
 
 def test_color_shift_moves_only_green_and_only_near_edges() -> None:
