@@ -8,10 +8,15 @@ VLQAError
 ├── MissingExtraError      an optional dependency that is not installed
 └── UnknownModelError      a model name that is not in the table
 
+ImageWarning is no error: it says that one image of several has no score.
+
 A message is one line: what was expected, what came, what to do about it.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class VLQAError(Exception):
@@ -46,3 +51,14 @@ class UnknownModelError(VLQAError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""  # KeyError would show the repr
+
+
+class ImageWarning(UserWarning):
+    """One image of a call has no score; the others do."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The end of a message about an unknown word: "; did you mean 'x'?", or nothing where no choice is near."""
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
