@@ -1,0 +1,195 @@
+"""Decode → prepare → batch → encode: the one road of every predictor, command and service.
+
+Threads decode ahead of the encoder, patches of one shape from several images share a batch, and results come in the
+order of the images. Nothing depends on how many images there are: a generator of a million paths is read as it goes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vlqa.data.images import decode, source_name
+from vlqa.errors import VLQAError
+from vlqa.types import Pixels
+
+if TYPE_CHECKING:
+    from vlqa.types import ImageLike
+
+PATCH_PIXELS = 224 * 224
+"""What one entry of `batch_size` stands for; larger pictures count as several."""
+
+_WAITING_BATCHES = 4  # images held back for company of their shape: enough for the two orientations of a folder
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One image after the encoder: features or an error, never both.
+
+    Attributes:
+        name: path of the image, None for images given as pixels.
+        features: float32 (p, d) on the CPU, one row a patch.
+        error: why there are none.
+    """
+
+    name: str | None
+    features: Tensor | None = None
+    error: VLQAError | None = None
+
+
+@dataclass
+class _Waiting:
+    name: str | None
+    patches: Tensor | None = None
+    features: Tensor | None = None
+    error: VLQAError | None = None
+
+    @property
+    def pixels(self) -> int:
+        return 0 if self.patches is None else self.patches.numel() // 3
+
+
+def encode_images(
+    images: Iterable[ImageLike],
+    prepare: Callable[[Pixels], Tensor],
+    encode: Callable[[Tensor], Tensor],
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Iterator[Encoded]:
+    """Features of every image, in order, one at a time.
+
+    Args:
+        images: paths, bytes, PIL images or arrays; read lazily, a bounded number ahead.
+        prepare: picture → (p, 3, h, w) uint8 patches; runs in the decoding threads.
+        encode: (n, 3, h, w) uint8 patches → (n, d) features; runs in the calling thread.
+        batch_size: patches an encoder call, as pictures of 224×224: a batch holds at most `batch_size`·224² pixels
+            unless a single patch is larger, so memory stays bounded for native-size pictures too.
+        workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
+
+    Yields:
+        One `Encoded` an image. Whatever goes wrong with one image (undecodable, out of memory, features that are not
+        finite) is its own error and leaves the others alone.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    batcher = _Batcher(encode, batch_size * PATCH_PIXELS)
+    for item in _prepared(images, prepare, min(8, os.cpu_count() or 1) if workers is None else workers):
+        batcher.add(item)
+        yield from batcher.finished()
+    batcher.flush()
+    yield from batcher.finished()
+
+
+def _prepared(images: Iterable[ImageLike], prepare: Callable[[Pixels], Tensor], workers: int) -> Iterator[_Waiting]:
+    def work(image: ImageLike) -> _Waiting:
+        name = source_name(image)
+        try:
+            return _Waiting(name, prepare(decode(image)))
+        except Exception as error:
+            return _Waiting(name, error=_as_error(error))
+
+    if workers < 1:
+        yield from map(work, images)
+        return
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="vlqa-decode")
+    ahead: deque[Future[_Waiting]] = deque()
+    try:
+        for image in images:
+            ahead.append(executor.submit(work, image))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:  # also when the caller stops early or presses Ctrl-C
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+class _Batcher:
+    """Collects images by the shape of their patches and encodes a shape when a batch of it is full."""
+
+    def __init__(self, encode: Callable[[Tensor], Tensor], batch_pixels: int) -> None:
+        self.encode = encode
+        self.batch_pixels = batch_pixels
+        self.order: deque[_Waiting] = deque()
+        self.shapes: dict[torch.Size, list[_Waiting]] = {}
+        self.waiting_pixels = 0
+
+    def add(self, item: _Waiting) -> None:
+        self.order.append(item)
+        if item.patches is None:
+            return
+        shape = item.patches.shape[1:]
+        if sum(other.pixels for other in self.shapes.get(shape, ())) + item.pixels > self.batch_pixels:
+            self.encode_shape(shape)
+        self.shapes.setdefault(shape, []).append(item)
+        self.waiting_pixels += item.pixels
+        if item.pixels >= self.batch_pixels:
+            self.encode_shape(shape)
+        while self.waiting_pixels > _WAITING_BATCHES * self.batch_pixels:
+            self.encode_oldest()
+
+    def finished(self) -> Iterator[Encoded]:
+        # an image that waits for company must not hold back an endless line of finished ones
+        if len(self.order) > _WAITING_BATCHES * max(1, self.batch_pixels // PATCH_PIXELS):
+            self.encode_oldest()
+        while self.order and self.order[0].patches is None:
+            item = self.order.popleft()
+            yield Encoded(item.name, item.features, item.error)
+
+    def flush(self) -> None:
+        for shape in list(self.shapes):
+            self.encode_shape(shape)
+
+    def encode_oldest(self) -> None:
+        oldest = next((item.patches for item in self.order if item.patches is not None), None)
+        if oldest is not None:
+            self.encode_shape(oldest.shape[1:])
+
+    def encode_shape(self, shape: torch.Size) -> None:
+        items = self.shapes.pop(shape, [])
+        self.waiting_pixels -= sum(item.pixels for item in items)
+        features = self.try_encode(items)
+        for item, value in zip(items, features, strict=True):
+            if isinstance(value, Tensor) and not bool(value.isfinite().all()):
+                value = VLQAError(
+                    "the encoder gave values that are not finite; use --precision fp32 or check the weights"
+                )
+            item.patches = None
+            if isinstance(value, Tensor):
+                item.features = value
+            else:
+                item.error = value
+
+    def try_encode(self, items: list[_Waiting]) -> list[Tensor | VLQAError]:
+        patches = [item.patches for item in items if item.patches is not None]
+        if not patches:
+            return []
+        try:
+            rows = self.encode_patches(torch.cat(patches) if len(patches) > 1 else patches[0])
+            return list(torch.split(rows, [len(part) for part in patches]))
+        except Exception as error:
+            if len(items) == 1:
+                return [_as_error(error)]
+        # the batch fails for one of its images, or for its size: each alone tells which
+        return [value for item in items for value in self.try_encode([item])]
+
+    def encode_patches(self, patches: Tensor) -> Tensor:
+        count = max(1, self.batch_pixels // (patches.shape[-1] * patches.shape[-2]))
+        return torch.cat([self.encode(part).detach().float().cpu() for part in torch.split(patches, count)])
+
+
+def _as_error(error: Exception) -> VLQAError:
+    if isinstance(error, VLQAError):
+        return error
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+        return VLQAError("out of memory; use a smaller --batch-size or a smaller picture")
+    lines = str(error).splitlines()
+    return VLQAError(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)

@@ -1,0 +1,49 @@
+"""Quality as the probability of a good sentence against its opposite (CLIP-IQA, arXiv 2207.12396)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vlqa.errors import ConfigError
+from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.predictors.base import PromptPredictor
+from vlqa.predictors.views import View
+from vlqa.prompts import PromptSet
+
+
+class AntonymPredictor(PromptPredictor):
+    """Scores images by pairs of opposite sentences, without any training on scores.
+
+    One pair gives the probability of its positive sentence, an ensemble the mean over its pairs, attributes the first
+    pair; `probabilities` gives them all.
+    """
+
+    method: ClassVar[str] = "antonym"
+
+    def __init__(
+        self,
+        backbone: ClipBackbone,
+        prompts: PromptSet,
+        view: View,
+        *,
+        name: str = "clip-iqa",
+        batch_size: int = 32,
+        workers: int | None = None,
+    ) -> None:
+        super().__init__(backbone, prompts, view, name=name, batch_size=batch_size, workers=workers)
+        if prompts.kind == "joint":
+            raise ConfigError(
+                f"prompts {prompts.name!r} are of kind joint; expected pairs of opposite sentences "
+                "(kind antonyms, ensemble or attributes)"
+            )
+        self.scale = (0.0, 1.0)
+
+    def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        probabilities = self._probabilities(features, self.prompts)
+        return probabilities[:, list(self.prompts.scored)].mean(dim=1)
+
+    def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
+        return [{"raw": score} for score in self._score(features).tolist()]
