@@ -1,0 +1,270 @@
+"""Pictures to learn from: photographs degraded on the fly, and rated photographs.
+
+A sample depends on the seed and its index alone, so that a run can be resumed anywhere by counting.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vlqa.data.degradations import TYPES, degrade_by
+from vlqa.data.facts import (
+    DISTORTIONS,
+    QUALITIES,
+    SCENES,
+    Facts,
+    attribute_vector,
+    damage_attributes,
+    measured_attributes,
+    opinion_attribute,
+)
+from vlqa.data.images import decode
+from vlqa.data.manifest import Manifest
+from vlqa.data.opinions import PRISTINE_OPINION, OpinionTable, combined_opinion
+from vlqa.errors import ImageDecodeError, ManifestError
+from vlqa.types import Pixels
+
+PRISTINE_TYPE = 25
+_INVISIBLE = {(1, 1), (3, 1), (8, 1), (18, 3), (25, 3)}  # type and level that leave an 8-bit picture nearly unchanged
+_COUNTED = (20, 23)  # parameters that count patches on a whole picture, which KADID-10k's 512×384 is
+_KADID_AREA_PX = 512 * 384
+_WORDNET = re.compile(r"n(\d{8})_(.+)")
+
+
+class Renderings(Dataset[dict[str, Tensor]]):
+    """Crops of photographs with one or two random damages, labelled by the opinion table.
+
+    Args:
+        photos: paths; a file that cannot be read is left out, with one warning.
+        opinions: mean opinion of each type and level.
+        size: side of the crop, pixels.
+        seed: with the index it decides everything about a sample.
+        pristine_share: share of samples without damage.
+        mixture_share: share of samples with two damages.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[Path],
+        opinions: OpinionTable,
+        *,
+        size: int,
+        seed: int,
+        pristine_share: float = 0.08,
+        mixture_share: float = 0.2,
+    ) -> None:
+        self.photos = list(photos)
+        self.contents = content_names(photos)
+        self._content_index = {name: i for i, name in enumerate(self.contents)}
+        self.opinions = opinions
+        self.size = size
+        self.seed = seed
+        self.pristine_share = pristine_share
+        self.mixture_share = mixture_share
+        self._broken: set[Path] = set()
+
+    def __len__(self) -> int:
+        return 2**40  # as many as asked for: samples are made from their index
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """The sample of an index: `image` (3, size, size) uint8 and the fields of `Facts`."""
+        rng = np.random.default_rng([self.seed, index])
+        photo, image = self._photograph(rng)
+        image, facts = self._damage(random_crop(image, self.size, rng), rng)
+        content = _content(photo)
+        facts.content = self._content_index.get(content or "", -1)
+        facts.scenes = content_scenes(photo)
+        return {"image": as_tensor(image), **facts.tensors()}
+
+    def _photograph(self, rng: np.random.Generator) -> tuple[Path, Pixels]:
+        for _ in range(100):
+            photo = self.photos[int(rng.integers(len(self.photos)))]
+            try:
+                return photo, decode(photo)
+            except ImageDecodeError as error:
+                if photo not in self._broken:
+                    self._broken.add(photo)
+                    warnings.warn(f"left out of training: {error}", stacklevel=2)
+        raise ManifestError("100 photographs in a row could not be read; see the warnings above")
+
+    def _damage(self, image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Facts]:
+        if rng.random() < self.pristine_share:
+            degrees = damage_attributes(None, 1.0) | measured_attributes(image)
+            degrees["quality"] = opinion_attribute(PRISTINE_OPINION)
+            return image, Facts(mos=PRISTINE_OPINION, type=PRISTINE_TYPE, attributes=attribute_vector(degrees))
+        number, level, image = self._one_damage(image, rng)
+        mos = self.opinions.opinion(number, level)
+        visible = (number, round(level)) not in _INVISIBLE
+        degrees = damage_attributes(number, self.opinions.visibility(number, level))
+        mixed = rng.random() < self.mixture_share
+        if mixed:
+            second, second_level, image = self._one_damage(image, rng)
+            other = self.opinions.opinion(second, second_level)
+            later = damage_attributes(second, self.opinions.visibility(second, second_level))
+            degrees = {name: float(np.minimum(degrees[name], later[name])) for name in degrees}
+            if other < mos:
+                number, visible = second, (second, round(second_level)) not in _INVISIBLE
+            mos = combined_opinion(mos, other)
+        degrees |= {"quality": opinion_attribute(mos)} | measured_attributes(image)
+        return image, Facts(
+            mos=mos,
+            distortion=DISTORTIONS.index(TYPES[number - 1].distortion) if visible else -1,
+            type=number - 1 if visible and not mixed else -1,
+            attributes=attribute_vector(degrees),
+            severity=(0 if mos > 3.6 else 1 if mos > 2.4 else 2) if visible else -1,
+        )
+
+    def _one_damage(self, image: Pixels, rng: np.random.Generator) -> tuple[int, float, Pixels]:
+        number = int(rng.integers(1, 26))
+        level = float(rng.integers(1, 6)) if rng.random() < 0.5 else float(rng.uniform(1, 5))
+        parameter = float(np.interp(level, np.arange(1, 6), TYPES[number - 1].levels))
+        if number in _COUNTED:  # as dense on a crop as on the picture that was rated, but always to be seen
+            expected = parameter * image.shape[0] * image.shape[1] / _KADID_AREA_PX
+            parameter = max(1, math.floor(expected + rng.random()))
+        return number, level, degrade_by(image, number, parameter, rng)
+
+
+class RatedPhotos(Dataset[dict[str, Tensor]]):
+    """Random crops of rated photographs, with whatever labels their manifest has.
+
+    Args:
+        manifest: rated photographs; their opinions are mapped linearly from `mos_range` to 1–5.
+        set_id: number of the set; pairs are compared only within one.
+        size: side of the crop, pixels.
+        seed: with the index it decides everything about a sample.
+        mos_range: worst and best value of the manifest's scale.
+        fold_distortion: a set's own name of a distortion to one of `DISTORTIONS`.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        set_id: int,
+        size: int,
+        seed: int,
+        mos_range: tuple[float, float],
+        fold_distortion: Callable[[str], str],
+    ) -> None:
+        low, high = mos_range
+        self.paths = manifest.paths
+        self.mos = 1 + 4 * (np.asarray(manifest.mos) - low) / (high - low)
+        names = manifest.distortion or [None] * len(self.mos)
+        self.distortions = [DISTORTIONS.index(fold_distortion(name)) if name else -1 for name in names]
+        self.scenes = [_scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
+        self.set_id = set_id
+        self.size = size
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """The sample of an index: `image` (3, size, size) uint8 and the fields of `Facts`."""
+        rng = np.random.default_rng([self.seed, 1, index])
+        row = int(rng.integers(len(self.mos)))
+        image = random_crop(decode(self.paths[row]), self.size, rng)
+        mos = float(self.mos[row])
+        degrees = measured_attributes(image) | {"quality": opinion_attribute(mos)}
+        facts = Facts(
+            set_id=self.set_id,
+            mos=mos,
+            scenes=self.scenes[row],
+            distortion=self.distortions[row],
+            attributes=attribute_vector(degrees),
+        )
+        return {"image": as_tensor(image), **facts.tensors()}
+
+
+class Interleaved(Dataset[dict[str, Tensor]]):
+    """Fixed places of every batch for each set, so that each batch has pairs of every set.
+
+    Args:
+        sets: the data sets.
+        counts: samples of each set in a batch.
+    """
+
+    def __init__(self, sets: Sequence[Dataset[dict[str, Tensor]]], counts: Sequence[int]) -> None:
+        self.sets = list(sets)
+        self.counts = list(counts)
+        # spread evenly, so that a process that takes a part of a batch has its share of every set
+        places = [((k + 0.5) / count, i) for i, count in enumerate(counts) for k in range(count)]
+        self._owner = [i for _, i in sorted(places)]
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Sample `index` of the whole run."""
+        return self.sets[self._owner[index % len(self._owner)]][index]
+
+
+def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+    """A size×size crop at a random scale and place, mirrored half of the time.
+
+    The picture is first reduced so that the crop shows between a part and nearly all of its shorter side; it is
+    enlarged only where it is smaller than the crop.
+    """
+    shorter = min(image.shape[:2])
+    target = max(size, round(shorter * rng.uniform(min(1.0, size / shorter), 1.0)))
+    if target != shorter:
+        factor = target / shorter
+        width, height = (max(size, round(side * factor)) for side in (image.shape[1], image.shape[0]))
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    top, left = (int(rng.integers(0, side - size + 1)) for side in image.shape[:2])
+    crop = image[top : top + size, left : left + size]
+    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+
+
+def as_tensor(image: Pixels) -> Tensor:
+    """H×W×3 uint8 array to (3, h, w) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def content_names(photos: Sequence[Path]) -> list[str]:
+    """Object names that stand in file names such as n01440764_tench.jpg, sorted, each once."""
+    return sorted({name for name in map(_content, photos) if name})
+
+
+def content_scenes(photo: Path) -> Any:
+    """(9,) scene labels that a WordNet id settles: animals and plants; −1 where it says nothing."""
+    scenes = np.full(len(SCENES), -1)
+    if match := _WORDNET.match(photo.stem):
+        number = int(match[1])
+        if number < 2_520_000:
+            scenes[SCENES.index("animal")] = 1
+        elif 11_000_000 < number < 14_000_000:
+            scenes[SCENES.index("plant")] = 1
+        elif 9_180_000 < number < 9_500_000:
+            scenes[SCENES.index("landscape")] = 1
+    return scenes
+
+
+def _content(photo: Path) -> str | None:
+    match = _WORDNET.match(photo.stem)
+    return match[2].replace("_", " ").lower() if match else None
+
+
+def _scene_vector(names: Sequence[str] | None) -> Any:
+    if not names:
+        return np.full(len(SCENES), -1)
+    if unknown := set(names) - set(SCENES):
+        raise ManifestError(f"unknown scene {sorted(unknown)[0]!r}; known are {', '.join(SCENES)}")
+    return np.array([int(scene in names) for scene in SCENES])
+
+
+def quality_bin(mos: Tensor) -> Tensor:
+    """Index into QUALITIES of opinions on 1–5, five equal bins; −1 where NaN."""
+    bins = ((mos - 1) / 0.8).floor().clamp(0, len(QUALITIES) - 1)
+    return torch.where(torch.isnan(mos), -1, bins.nan_to_num(0).long())

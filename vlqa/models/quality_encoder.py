@@ -1,0 +1,101 @@
+"""The small image tower of the bundled default: a residual net whose every stage is heard, at any input size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with batch norm and a shortcut (He et al., arXiv 1512.03385, fig. 2)."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width_out)
+        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width_out)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or width_in != width_out:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride != 1 else nn.Identity(),
+                nn.Conv2d(width_in, width_out, 1, bias=False),
+                nn.BatchNorm2d(width_out),
+            )
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+        """Map activations to activations; stride s gives ceil(h/s)×ceil(w/s)."""
+        residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(residual + self.shortcut(x))
+
+
+class QualityEncoder(nn.Module):
+    """Residual net whose mean and deviation at every stage are projected to one embedding.
+
+    Damage shows early (noise, blocks) and content late, and second-order statistics carry texture: on clive_train six
+    layers' means and deviations gave SRCC .771 where the last layer alone gave .719 (design/ACCURACY.md).
+    Global statistics make the input size free: 32×32 and 4000×3000 use the same weights.
+
+    Args:
+        embed_dim: width of the output.
+        widths: channels of the stages; multiples of 32, which bf16 convolutions need to be fast on AMX.
+        blocks: residual blocks a stage; the first of each later stage halves the resolution.
+        hidden: width between statistics and embedding.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int = 256,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        blocks: Sequence[int] = (1, 2, 2, 2),
+        hidden: int = 512,
+    ) -> None:
+        super().__init__()
+        if len(widths) != len(blocks):
+            raise ValueError(f"widths and blocks must have one entry a stage, got {len(widths)} and {len(blocks)}")
+        stem = widths[0]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.ReLU(inplace=True),
+        )
+        stages: list[nn.Module] = []
+        width_in = stem
+        for width, count in zip(widths, blocks, strict=True):
+            stages.append(
+                nn.Sequential(*(ResidualBlock(width_in if i == 0 else width, width, 2 if i == 0 else 1) for i in range(count)))
+            )
+            width_in = width
+        self.stages = nn.ModuleList(stages)
+        self.statistics_dim = 2 * (stem + sum(widths))
+        self.output_dim = embed_dim
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(self.statistics_dim),
+            nn.Linear(self.statistics_dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, embed_dim),
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def statistics(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n s"]:
+        """Mean and deviation over the positions of every stage, stem first; sides ≥ 1."""
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        pooled = _mean_and_deviation(x)
+        for stage in self.stages:
+            x = stage(x)
+            pooled = pooled + _mean_and_deviation(x)
+        return torch.cat(pooled, dim=1)
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """Embed normalised pictures of any size; not unit length."""
+        return self.head(self.statistics(images))
+
+
+def _mean_and_deviation(x: Float[Tensor, "n c h w"]) -> list[Tensor]:
+    flat = x.flatten(2).float()  # bf16 sums over a million positions would lose the small differences that matter
+    deviation, mean = torch.var_mean(flat, dim=2, correction=0)
+    return [mean.to(x.dtype), (deviation + 1e-6).sqrt().to(x.dtype)]

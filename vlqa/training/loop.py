@@ -1,0 +1,190 @@
+"""The one training loop: data, forward, losses, step, log, checkpoint, in the order in which they happen."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from vlqa import hub
+from vlqa.artifacts import atomic_write
+from vlqa.errors import ConfigError
+from vlqa.training.build import build_run
+from vlqa.training.checkpoint import last_state, random_state, restore_random_state, write_state
+from vlqa.training.config import OptimizerConfig, TrainConfig, read_config
+from vlqa.training.progress import Progress
+
+
+def train(
+    config: TrainConfig | str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    limit_steps: int | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Train a model from a recipe.
+
+    A run that is killed goes on with `resume` from its last checkpoint and gives the losses it would have given: a
+    batch depends on the seed and its number alone.
+
+    Args:
+        config: a recipe, its file, or the name of one that comes with vlqa.
+        overrides: "key=value" changes to the recipe.
+        resume: go on from the last checkpoint in the recipe's output folder, if there is one.
+        limit_steps: stop after so many steps in all, as a dry run; the learning rate still follows the whole recipe.
+        quiet: no progress on standard error.
+
+    Returns:
+        The folder of the trained model, `<output>/model`, which `vlqa.load` takes.
+
+    Raises:
+        ConfigError: a wrong recipe, or an output folder that holds another run.
+    """
+    if not isinstance(config, TrainConfig):
+        config = read_config(config, overrides)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    torch.manual_seed(config.seed)
+    run = build_run(config)
+    optimizer = torch.optim.AdamW(
+        _decayed_apart(run.objective, config.optimizer.weight_decay), lr=config.optimizer.learning_rate
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(config.optimizer, config.steps))
+    averaged = AveragedModel(
+        run.objective.backbone, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay), use_buffers=True
+    )
+
+    start = 0
+    checkpoints = config.output / "checkpoints"
+    stored = last_state(checkpoints)
+    if stored and not resume:
+        raise ConfigError(f"{config.output} holds a run of {stored[0]} steps; pass --resume, or choose another output")
+    if stored:
+        start, state = stored
+        run.objective.load_state_dict(state["objective"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        averaged.load_state_dict(state["averaged"])
+        restore_random_state(state["random"])
+    last = min(config.steps, limit_steps or config.steps)
+    if accelerator.is_main_process:
+        with atomic_write(config.output / "config.yaml", "w") as file:
+            yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False)
+        _keep_metrics_before(config.output / "metrics.jsonl", start)
+
+    loader: Any = DataLoader(
+        run.samples,
+        batch_size=run.batch_size,
+        sampler=range(start * run.batch_size, last * run.batch_size),
+        num_workers=config.data.workers,
+        worker_init_fn=_one_thread,
+        persistent_workers=False,
+        prefetch_factor=4 if config.data.workers else None,
+    )
+    # the bare objective stays within reach: accelerate may wrap it to average gradients over processes
+    objective = run.objective
+    model, optimizer, loader = accelerator.prepare(objective, optimizer, loader)
+    averaged.to(accelerator.device)
+    batches: Iterator[dict[str, Tensor]] = iter(loader)
+    began = time.perf_counter()
+
+    with Progress(config.name, start, last, shown=accelerator.is_main_process and not quiet) as progress:
+        for step in range(start, last):
+            objective.train()
+            batch = next(batches)
+            total, parts = model(batch, step)
+            accelerator.backward(total)
+            accelerator.clip_grad_norm_(objective.parameters(), config.optimizer.clip_norm)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            averaged.update_parameters(objective.backbone)
+
+            parts = accelerator.reduce({name: loss.detach() for name, loss in parts.items()}, "mean")
+            total = total.detach()
+            objective.count(parts)
+            if (step + 1) % config.steps_per_epoch == 0:
+                objective.end_epoch()
+            if accelerator.is_main_process:
+                values = {name: float(loss) for name, loss in parts.items()}
+                progress.update(step + 1, float(total))
+                if (step + 1) % config.log_every == 0 or step + 1 == last:
+                    rate = (step + 1 - start) * run.batch_size / (time.perf_counter() - began)
+                    _log(config.output / "metrics.jsonl", step, total, values, schedule.get_last_lr()[0], rate)
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
+                    state = {
+                        "objective": objective.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "averaged": averaged.state_dict(),
+                        "random": random_state(),
+                    }
+                    write_state(checkpoints, step + 1, state)
+
+    if config.average_decay:
+        objective.backbone.load_state_dict(averaged.module.state_dict())
+    if accelerator.is_main_process:
+        hub.save(run.predictor(), config.output / "model")
+    accelerator.wait_for_everyone()
+    return config.output / "model"
+
+
+def warmup_cosine(config: OptimizerConfig, steps: int) -> Any:
+    """Factor of the learning rate at each step: linear warm-up, then half a cosine to the final fraction."""
+
+    def factor(step: int) -> float:
+        if step < config.warmup_steps:
+            return (step + 1) / config.warmup_steps
+        progress = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
+        return config.final_fraction + (1 - config.final_fraction) * (1 + math.cos(math.pi * min(progress, 1))) / 2
+
+    return factor
+
+
+def _decayed_apart(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels only; gains, biases and the temperature go without."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _keep_metrics_before(path: Path, step: int) -> None:
+    kept = []
+    if path.is_file():
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+    with atomic_write(path, "w") as file:
+        file.writelines(f"{line}\n" for line in kept)
+
+
+def _log(path: Path, step: int, total: Tensor, values: Mapping[str, float], learning_rate: float, rate: float) -> None:
+    record = {
+        "step": step + 1,
+        "loss": float(total),
+        **values,
+        "learning_rate": learning_rate,
+        "samples_per_s": round(rate, 2),
+    }
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")

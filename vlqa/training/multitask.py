@@ -1,0 +1,166 @@
+"""The multitask objective: LIQE's fidelity losses on joint prompts, and sentences that mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn import functional as F
+
+from vlqa.data.training_sets import PRISTINE_TYPE
+from vlqa.functional.fidelity import categorical_fidelity, dynamic_weights, multilabel_fidelity, pairwise_fidelity
+from vlqa.functional.multitask import expected_quality, joint_probabilities, marginals
+from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
+from vlqa.models.clip import ClipBackbone
+from vlqa.prompts import PromptSet
+from vlqa.training.captions import caption_batch, describes, opposite_sentences
+from vlqa.training.config import ObjectiveConfig
+
+TASKS = ("quality", "scene", "distortion")
+
+
+class MultitaskObjective(nn.Module):
+    """Losses of a dual tower on a batch of labelled pictures.
+
+    Quality, scene and distortion come from one softmax over all joint prompts (LIQE, arXiv 2303.14968) and are weighted
+    by dynamic weight average. Three further losses, which the paper has not, make a tower trained from nothing
+    understand free sentences: opposite sentences for measured or known properties, captions, and the type of damage.
+
+    Args:
+        backbone: the dual tower that is trained.
+        prompts: joint prompts over quality, scene and distortion.
+        contents: names of the object classes, for captions.
+        config: weights of the losses.
+        seed: with the step it decides the sentences.
+    """
+
+    history: Tensor
+    running: Tensor
+    counted: Tensor
+
+    def __init__(
+        self, backbone: ClipBackbone, prompts: PromptSet, contents: Sequence[str], config: ObjectiveConfig, seed: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.prompts = prompts
+        self.contents = contents
+        self.config = config
+        self.seed = seed
+        self.type_head = nn.Linear(backbone.embed_dim, PRISTINE_TYPE + 1)
+        self.register_buffer("tokens", backbone.tokenizer(list(prompts.texts)), persistent=False)
+        self.register_buffer("history", torch.zeros(0, len(TASKS)))
+        self.register_buffer("running", torch.zeros(len(TASKS)))
+        self.register_buffer("counted", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total loss and its unweighted parts.
+
+        Args:
+            batch: `image` (n, 3, h, w) uint8 and the fields of `Facts`.
+            step: number of the optimisation step.
+        """
+        rng = np.random.default_rng([self.seed, 2, step])
+        facts = {name: value for name, value in batch.items() if name != "image"}
+        captions = caption_batch({name: value.cpu() for name, value in facts.items()}, self.contents, rng)
+        sentences = [*opposite_sentences(rng), *captions.texts]
+        tokens = torch.cat([self.tokens, self.backbone.tokenizer(sentences).to(self.tokens)])
+
+        raw = self.backbone.encode_image(batch["image"])
+        image_features = unit(raw)
+        with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused backward takes twice the time for sentences this short
+            text_features = unit(self.backbone.encode_tokens(tokens))
+        joint_texts, opposite_texts, caption_texts = text_features.split(
+            [len(self.tokens), len(sentences) - len(captions.texts), len(captions.texts)]
+        )
+        scale = self.backbone.log_scale.exp()
+
+        parts = self._tasks(cosine_logits(image_features, joint_texts, scale), facts)
+        anchors = opposite_texts.unflatten(0, (-1, 2))
+        parts["antonyms"] = _masked_cross_entropy(
+            antonym_probability(image_features, anchors, scale), facts["attributes"]
+        )
+        holds, known = (mask.to(scale.device) for mask in describes(captions, {k: v.cpu() for k, v in facts.items()}))
+        parts["captions"] = multi_positive_loss(cosine_logits(image_features, caption_texts, scale), holds, known)
+        parts["type"] = _type_loss(self.type_head(raw.float()), facts["type"])
+
+        balance = dict(zip(TASKS, self._balance(), strict=True))
+        total = sum(
+            (getattr(self.config, name) * balance.get(name, 1.0) * loss for name, loss in parts.items()),
+            start=scale.new_zeros(()),
+        )
+        return total, parts
+
+    def _tasks(self, logits: Float[Tensor, "n k"], facts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        p_quality, p_scene, p_distortion = marginals(joint_probabilities(logits, self.prompts.shape))
+        score = expected_quality(p_quality)
+        mos = facts["mos"].float()
+        whole = (facts["scenes"] >= 0).all(dim=1)  # a file name settles one scene and leaves the others open
+        one = torch.where(~whole & (facts["scenes"] == 1).any(dim=1), (facts["scenes"] == 1).int().argmax(dim=1), -1)
+        return {
+            "quality": pairwise_fidelity(score, mos, facts["set_id"]),
+            "scene": multilabel_fidelity(p_scene, facts["scenes"].float(), mask=whole) + categorical_fidelity(p_scene, one),
+            "distortion": categorical_fidelity(p_distortion, facts["distortion"]),
+            "anchor": F.huber_loss(score[~mos.isnan()], mos[~mos.isnan()], delta=0.5),
+        }
+
+    def _balance(self) -> Tensor:
+        if self.config.balance == "equal":
+            return torch.ones(len(TASKS))
+        return dynamic_weights(self.history)
+
+    def count(self, parts: Mapping[str, Tensor]) -> None:
+        """Remember the task losses of one step for the dynamic weight average."""
+        self.running += torch.stack([parts[task].detach().float() for task in TASKS])
+        self.counted += 1
+
+    def end_epoch(self) -> None:
+        """Turn the remembered losses into one row of history (means over the epoch)."""
+        self.history = torch.cat([self.history, (self.running / self.counted.clamp(min=1))[None]])[-2:]
+        self.running = torch.zeros_like(self.running)
+        self.counted = torch.zeros_like(self.counted)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}history" in state_dict:  # its length grows with the epochs
+            self.history = torch.zeros_like(state_dict[f"{prefix}history"])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def multi_positive_loss(
+    logits: Float[Tensor, "n k"], holds: Bool[Tensor, "n k"], known: Bool[Tensor, "n k"]
+) -> Float[Tensor, ""]:
+    """Contrast of images with captions where several captions may describe an image, in both directions.
+
+    −log of the share of softmax weight that falls on true captions, over the pairs whose truth is known
+    (CLIP's loss, arXiv 2103.00020, with the multiple positives of supervised contrast, arXiv 2004.11362, L_in).
+
+    Args:
+        logits: scaled similarities.
+        holds: whether the caption describes the image.
+        known: whether that is known at all; unknown pairs take no part.
+    """
+    losses = []
+    for scores, positive, counted in ((logits, holds, known), (logits.T, holds.T, known.T)):
+        useful = positive.any(dim=1) & (counted & ~positive).any(dim=1)
+        inside = scores.float().masked_fill(~positive, -torch.inf)[useful].logsumexp(dim=1)
+        outside = scores.float().masked_fill(~counted, -torch.inf)[useful].logsumexp(dim=1)
+        losses.append((outside - inside).mean() if useful.any() else (scores * 0).sum())
+    return (losses[0] + losses[1]) / 2
+
+
+def _masked_cross_entropy(probabilities: Float[Tensor, "n a"], targets: Float[Tensor, "n a"]) -> Float[Tensor, ""]:
+    known = ~targets.isnan()
+    if not known.any():
+        return (probabilities * 0).sum()
+    return F.binary_cross_entropy(probabilities[known].clamp(1e-6, 1 - 1e-6), targets[known].float())
+
+
+def _type_loss(logits: Float[Tensor, "n t"], types: Tensor) -> Float[Tensor, ""]:
+    if not (types >= 0).any():
+        return (logits * 0).sum()
+    return F.cross_entropy(logits, types, ignore_index=-1)
