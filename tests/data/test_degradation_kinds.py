@@ -171,7 +171,7 @@ def test_contrast_curve_is_monotone_around_the_mean(mean, amount) -> None:
     curve = degrade_by(image, "contrast change", amount)[0, :, 0].astype(int)
     assert (np.diff(curve) >= 0).all()
     assert (curve[0], curve[255]) == (0, 255)
-    pivot = int(np.clip(image.mean(), 64, 191))
+    pivot = round(image.mean())
     assert abs(curve[pivot] - pivot) <= 3  # the mean lies between two values
     assert (curve[pivot + 16] - curve[pivot - 16] > 32) == (amount > 0)
 
