@@ -63,8 +63,8 @@ def color_quantization(image: Pixels, colors: float) -> Pixels:
 def _palette(samples: Pixels, colors: int) -> Pixels:
     """At most `colors` colours by minimum variance: split the cluster of largest error at its mean, and again.
 
-    Median cut (Pillow's) takes 75 ms on 256×256 pixels and splits by population: the few saturated pixels of a photograph turn
-    grey. A cluster is split across its principal axis.
+    Median cut (Pillow's) takes 75 ms on 256×256 pixels and splits by population: the few saturated pixels of a
+    photograph turn grey. A cluster is split across its principal axis.
     """
     clusters = [_Cluster(samples.astype(np.float32))]
     while len(clusters) < colors:
