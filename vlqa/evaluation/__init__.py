@@ -1,0 +1,25 @@
+"""How well scores agree with people: correlations, logistic mapping, intervals, splits. Knows no predictor."""
+
+from __future__ import annotations
+
+from vlqa.evaluation.correlations import krcc, plcc, rmse, srcc
+from vlqa.evaluation.evaluate import Estimate, Evaluation, evaluate_scores
+from vlqa.evaluation.intervals import bootstrap_interval
+from vlqa.evaluation.mapping import ScoreMapping, fit_logistic, logistic4
+from vlqa.evaluation.splits import group_folds, splits
+
+__all__ = [
+    "Estimate",
+    "Evaluation",
+    "ScoreMapping",
+    "bootstrap_interval",
+    "evaluate_scores",
+    "fit_logistic",
+    "group_folds",
+    "krcc",
+    "logistic4",
+    "plcc",
+    "rmse",
+    "splits",
+    "srcc",
+]
