@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from vlqa.errors import CheckpointError, ConfigError
-from vlqa.models import clip_weights
+from vlqa import artifacts
+from vlqa.errors import ConfigError, VLQAError
+from vlqa.models import clip_hub, clip_weights
 from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip_backbone import ClipBackbone
 
-__all__ = ["ClipBackbone", "bpe_tokenizer", "build_backbone", "resolve_architecture"]
+__all__ = ["ClipBackbone", "bpe_tokenizer", "build_backbone", "download_weights", "resolve_architecture"]
+
+_HUB = "hf-hub:"
 
 _PREPROCESSING: dict[str, Any] = {
     "mean": [0.48145466, 0.4578275, 0.40821073],
@@ -65,7 +70,8 @@ def build_backbone(
         if weights is not None and not interpolate_position:
             raise ConfigError(f"the weights take {trained_size} px, not {image_size}: pass interpolate_position=True")
         vision["image_size"] = image_size
-    visual, text, log_scale = _build_towers(config)
+    with _WithoutStartValues() if weights is not None else contextlib.nullcontext():
+        visual, text, log_scale = _build_towers(config)
     fixed_size = _takes_one_size(visual)
     if hasattr(visual, "attnpool"):
         visual.attnpool = _attention_pool(
@@ -84,6 +90,7 @@ def build_backbone(
         **config["preprocess_cfg"],
         image_size=vision.get("image_size", 224),
         fixed_size=fixed_size,
+        smallest_size=32 if hasattr(visual, "attnpool") else 1,
         embed_dim=config["embed_dim"],
         context_length=config["text_cfg"].get("context_length", 77),
         architecture=config,
@@ -110,9 +117,50 @@ def resolve_architecture(architecture: str | Mapping[str, Any]) -> dict[str, Any
     return config
 
 
+def download_weights(architecture: str, tag: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Published weights of an open_clip model, from the Hugging Face cache or the hub.
+
+    Args:
+        architecture: an open_clip model name, or "hf-hub:owner/name".
+        tag: which weights ("openai", "laion2b_s34b_b79k", …); a hub name needs none.
+
+    Returns:
+        The architecture with the activation and the preprocessing of these weights, and the weights, for
+        `build_backbone`.
+
+    Raises:
+        ConfigError: no such model or tag.
+        CheckpointError: neither in the cache nor to be had; the message names the remedies.
+    """
+    import open_clip
+
+    config = resolve_architecture(architecture)
+    if architecture.startswith(_HUB):
+        load = functools.partial(_download_from_hub, architecture.removeprefix(_HUB))
+    else:
+        published = open_clip.get_pretrained_cfg(architecture, tag or "")
+        if not published:
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
+            raise ConfigError(f"{architecture} has no weights {tag!r}; published are: {tags}")
+        config["quick_gelu"] = config.get("quick_gelu", False) or published.get("quick_gelu", False)
+        config["preprocess_cfg"] |= {key: _plain(published[key]) for key in _PREPROCESSING if key in published}
+        load = functools.partial(open_clip.download_pretrained, published)
+    file = clip_hub.fetch(load, f"weights {architecture}{f' {tag}' if tag else ''}", ", or give a file with --weights")
+    return config, clip_weights.find_state_dict(artifacts.read_checkpoint(file))
+
+
+def _download_from_hub(repository: str, filename: str | None = None) -> str:
+    import open_clip
+
+    return open_clip.pretrained.download_pretrained_from_hf(repository, filename=filename)
+
+
 def _named_architecture(name: str) -> dict[str, Any]:
     import open_clip
 
+    if name.startswith(_HUB):
+        load = functools.partial(_download_from_hub, name.removeprefix(_HUB), filename="open_clip_config.json")
+        return artifacts.read_json(clip_hub.fetch(load, f"architecture {name}"))
     config = open_clip.get_model_config(name)
     if config is None:
         raise ConfigError(
@@ -137,21 +185,38 @@ def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Para
     if "vocabulary" in config["text_cfg"]:
         text_cfg["vocab_size"] = _tokenizer(config["text_cfg"]).vocab_size
     own = vision_cfg.pop("kind", None)
+    if own not in (None, "quality"):
+        raise ConfigError(f"vision_cfg kind must be 'quality' or left out, not {own!r}")
     stand_in = {"image_size": 32, "patch_size": 32, "width": 64, "layers": 1}
-    model = open_clip.CustomTextCLIP(
+    build = functools.partial(
+        open_clip.CustomTextCLIP,  # also for plain and CoCa models: one set of names, whatever the model
         config["embed_dim"],
         stand_in if own else vision_cfg | {"output_tokens": False},
         text_cfg | {"output_tokens": False, "hf_model_pretrained": False},
         quick_gelu=config.get("quick_gelu", False),
     )
+    try:
+        model = clip_hub.fetch(build, f"text tower {name}") if (name := text_cfg.get("hf_model_name")) else build()
+    except (TypeError, AssertionError, RuntimeError) as error:
+        if isinstance(error, VLQAError):
+            raise
+        raise ConfigError(f"open_clip cannot build this architecture: {error}") from error
     if own is None:
         return model.visual, model.text, model.logit_scale
-    if own != "quality":
-        raise ConfigError(f"vision_cfg kind must be 'quality' or left out, not {own!r}")
     from vlqa.models.quality_encoder import QualityEncoder
 
     vision_cfg.pop("image_size", None)
     return QualityEncoder(embed_dim=config["embed_dim"], **vision_cfg), model.text, model.logit_scale
+
+
+class _WithoutStartValues(TorchFunctionMode):
+    """Skips torch's random initialisation, half of the time that loading a ViT-B/32 takes: weights replace it all."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def _attention_pool(pool: Any, use_position: bool, interpolate: bool) -> AttentionPool:
@@ -175,12 +240,11 @@ def _takes_one_size(visual: Any) -> bool:
 def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool) -> None:
     named = clip_weights.normalize_names(weights)
     expected = backbone.state_dict()
-    for name in ("visual.positional_embedding", "visual.attnpool.positional_embedding"):
-        if interpolate and name in named and name in expected:
-            side = round((len(expected[name]) - 1) ** 0.5)
-            named[name] = clip_weights.interpolate_position(named[name], (side, side))
+    if interpolate:
+        clip_weights.interpolate_positions(named, expected)
     if "logit_scale" in named:
-        named["logit_scale"] = named["logit_scale"].reshape(())
+        named["logit_scale"] = named["logit_scale"].reshape(())  # some files store one row
+    named |= {name: expected[name] for name in expected if name.endswith("num_batches_tracked") and name not in named}
     clip_weights.check_names(named, expected, "this architecture")
     backbone.load_state_dict(named)
 
@@ -211,10 +275,8 @@ class _HubTokenizer:
     def _fetched(self) -> Any:
         import open_clip
 
-        try:
-            return open_clip.tokenizer.HFTokenizer(self.name, **self.options)
-        except (OSError, ValueError):
-            raise CheckpointError(f"the tokenizer {self.name} cannot be fetched") from None
+        build = functools.partial(open_clip.tokenizer.HFTokenizer, self.name, **self.options)
+        return clip_hub.fetch(build, f"tokenizer {self.name}")
 
 
 @functools.cache

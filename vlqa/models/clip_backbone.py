@@ -20,6 +20,9 @@ from vlqa.types import Pixels
 _TEXTS_AT_ONCE = 64
 """Texts a chunk: 495 prompts on ViT-B/32 then need little memory beyond the weights; larger chunks were not faster."""
 
+_SETS_IN_MEMORY = 32
+"""Lists of texts whose features stay in memory."""
+
 
 class ClipBackbone(nn.Module):
     """An image tower and a text tower with one embedding, and all that belongs to feeding them.
@@ -36,6 +39,7 @@ class ClipBackbone(nn.Module):
         std: of the three channels.
         image_size: side of the pictures the towers were trained on.
         fixed_size: whether the image tower takes no other size.
+        smallest_size: the shortest side the image tower can take where it takes any.
         embed_dim: width of the embedding.
         context_length: tokens a text.
         architecture: what `build_backbone` needs to build this again; JSON-able.
@@ -57,6 +61,7 @@ class ClipBackbone(nn.Module):
         std: Sequence[float],
         image_size: int,
         fixed_size: bool,
+        smallest_size: int = 1,
         embed_dim: int,
         context_length: int,
         architecture: dict[str, Any],
@@ -72,6 +77,7 @@ class ClipBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.image_size = image_size
         self.fixed_size = fixed_size
+        self.smallest_size = smallest_size
         self.embed_dim = embed_dim
         self.context_length = context_length
         self.architecture = architecture
@@ -107,10 +113,13 @@ class ClipBackbone(nn.Module):
                 f"this backbone takes {self.image_size}×{self.image_size} images, not {height}×{width}; "
                 "resize them, or build it with image_size=… and interpolate_position=True"
             )
+        if min(height, width) < self.smallest_size:
+            raise ConfigError(f"this backbone takes images of {self.smallest_size} px and more, not {height}×{width}")
         unit = 255.0 if images.dtype == torch.uint8 else 1.0
         weights = next(self.visual.parameters())
         pictures = images.to(weights.device, torch.float32)
-        pictures = (pictures - self.mean.float() * unit) / (self.std.float() * unit)
+        pictures = pictures * (1 / (self.std.float() * unit))
+        pictures -= self.mean.float() / self.std.float()  # in place: one copy less of a picture at native size
         return self.visual(pictures.to(weights.dtype))
 
     def resize(self, image: Pixels) -> Pixels:
@@ -131,15 +140,26 @@ class ClipBackbone(nn.Module):
         return forward_trimmed(self.text, tokens.to(next(self.text.parameters()).device))
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "k d"]:
-        """Unit-length features of texts, float32, in chunks; from memory or disk where they were computed before."""
-        tokens = self.tokenizer(list(texts))
+        """Unit-length features of texts, float32, in chunks; from memory or disk where they were computed before.
+
+        Computed without autocast and outside training mode, so that one entry of the cache serves every precision of
+        the image tower. Not cached under an adapter of peft, whose scale no weight shows.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
         device = next(self.text.parameters()).device
+        if not texts:
+            return torch.zeros(0, self.embed_dim, device=device)
+        tokens = self.tokenizer(texts)
+        if any(type(module).__module__.startswith("peft") for module in self.text.modules()):
+            return self._compute_text(tokens).to(device)
         key = text_cache.key(self.text_digest, tokens)
         if key not in self._texts:
             features = text_cache.read(key)
             if features is None:
                 features = self._compute_text(tokens)
                 text_cache.write(key, features)
+            while len(self._texts) >= _SETS_IN_MEMORY:
+                self._texts.pop(next(iter(self._texts)))
             self._texts[key] = features
         return self._texts[key].to(device, copy=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -50,8 +51,8 @@ def is_openai_archive(weights: Mapping[str, Any]) -> bool:
 def normalize_names(weights: Mapping[str, Any]) -> dict[str, Tensor]:
     """Bring open_clip's or OpenAI's names to `visual.*`, `text.*`, `logit_scale`.
 
-    A `module.` prefix (data-parallel training) goes, half-precision weights become float32, what no backbone uses is
-    left out.
+    A `module.` prefix (data-parallel training) goes, what no backbone uses is left out. Half precision stays: it turns
+    into float32 when it is copied into the model, without a second copy in memory.
 
     Args:
         weights: named tensors, or a checkpoint that `find_state_dict` understands.
@@ -66,7 +67,7 @@ def normalize_names(weights: Mapping[str, Any]) -> dict[str, Tensor]:
             name = f"text.{name}"
         if name.startswith(_UNUSED):
             continue
-        result[name] = tensor.float() if tensor.is_floating_point() else tensor
+        result[name] = tensor
     return result
 
 
@@ -160,17 +161,35 @@ def _count(names: Iterable[str], prefix: str) -> int:
     return len({name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)})
 
 
-def interpolate_position(embedding: Tensor, grid: tuple[int, int]) -> Tensor:
+def interpolate_positions(weights: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Resample, in place, the image tower's positional embedding to the square grid of the built model."""
+    for name in ("visual.positional_embedding", "visual.attnpool.positional_embedding"):
+        if name in weights and name in expected:
+            side = round((len(expected[name]) - 1) ** 0.5)
+            weights[name] = interpolate_position(weights[name], (side, side))
+    name = "visual.trunk.pos_embed"  # of timm; (1, cells, d), or with one row more for the class
+    if name in weights and name in expected and weights[name].ndim == 3:
+        cells, first = _grid_and_first(expected[name].shape[1])
+        weights[name] = interpolate_position(weights[name][0], (cells, cells), first)[None]
+
+
+def _grid_and_first(rows: int) -> tuple[int, int]:
+    side = math.isqrt(rows)
+    return side, rows - side * side
+
+
+def interpolate_position(embedding: Tensor, grid: tuple[int, int], first_rows: int = 1) -> Tensor:
     """Resample a positional embedding to another grid, bicubic and antialiased as open_clip does.
 
     Args:
-        embedding: (1 + s², d): one row for the class or mean token, then a square grid row by row.
+        embedding: (first_rows + s², d): rows for the class or mean token, then a square grid row by row.
         grid: rows and columns wanted.
+        first_rows: rows that stay as they are.
 
     Returns:
-        (1 + rows · columns, d)
+        (first_rows + rows · columns, d)
     """
-    first, cells = embedding[:1], embedding[1:]
+    first, cells = embedding[:first_rows], embedding[first_rows:]
     side = round(len(cells) ** 0.5)
     if (side, side) == grid:
         return embedding
