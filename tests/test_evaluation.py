@@ -324,6 +324,12 @@ def test_groups_stay_together(groups: list[int], folds: int, seed: int) -> None:
     np.testing.assert_array_equal(group_folds([groups[i] for i in order], folds, seed), fold[order])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_large_groups_are_dealt_first(seed: int) -> None:
+    groups = [0] * 50 + [group for group in range(1, 11) for _ in range(5)]
+    assert np.bincount(group_folds(groups, 2, seed)).tolist() == [50, 50]
+
+
 def test_folds_of_single_rows() -> None:
     fold = group_folds(103, 5, seed=1)
     assert sorted(np.bincount(fold)) == [20, 20, 21, 21, 21]

@@ -74,11 +74,11 @@ def fit_logistic(scores: npt.ArrayLike, mos: npt.ArrayLike) -> ScoreMapping:
     best = ScoreMapping("linear", linear, centre, scale)
     if len(x) < 5:  # four parameters pass through four points, whatever they are
         return best
-    start_b1, start_b2 = (y.max(), y.min()) if linear[0] >= 0 else (y.min(), y.max())
+    slope, b2 = _line(special.expit(x / 0.5), y)  # the best curve of a middling position and width, rising or falling
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", optimize.OptimizeWarning)  # no covariance is needed
         try:
-            found, *_ = optimize.curve_fit(logistic4, x, y, p0=(start_b1, start_b2, 0.0, 0.5), maxfev=2000)
+            found, *_ = optimize.curve_fit(logistic4, x, y, p0=(b2 + slope, b2, 0.0, 0.5), maxfev=2000)
         except RuntimeError:  # no convergence
             return best
         b3, b4 = float(found[2]), abs(float(found[3]))
