@@ -36,10 +36,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vlqa import resources
 from vlqa.errors import ConfigError, did_you_mean
 from vlqa.prompts.document import Document, read_document
 from vlqa.prompts.schema import Kind, expand, same, validate
+from vlqa.resources import bundled
 
 Prompts: TypeAlias = "PromptSet | str | os.PathLike[str] | Sequence[str] | Sequence[tuple[str, str]]"
 """What `PromptSet.of` takes."""
@@ -80,14 +80,14 @@ class PromptSet:
         Raises:
             ConfigError: neither a bundled name nor a file, or a file that is wrong; the message has the line.
         """
-        bundled = resources.bundled("prompts")
         if isinstance(name_or_path, str):
-            if name_or_path in bundled:
-                return cls.from_file(bundled[name_or_path])
+            known = bundled("prompts")
+            if name_or_path in known:
+                return cls.from_file(known[name_or_path])
             path = Path(name_or_path)
             if len(path.parts) < 2 and path.suffix not in (".yaml", ".yml") and not path.is_file():
-                hint = did_you_mean(name_or_path, bundled) or "; give one of these or the path of a .yaml file"
-                raise ConfigError(f"no prompts named {name_or_path!r}; there are {', '.join(bundled)}{hint}")
+                hint = did_you_mean(name_or_path, known) or "; give one of these or the path of a .yaml file"
+                raise ConfigError(f"no prompts named {name_or_path!r}; there are {', '.join(known)}{hint}")
         return cls.from_file(name_or_path)
 
     @classmethod
@@ -251,4 +251,4 @@ class PromptSet:
     @staticmethod
     def bundled_names() -> tuple[str, ...]:
         """Names that `load` knows."""
-        return tuple(resources.bundled("prompts"))
+        return tuple(bundled("prompts"))
