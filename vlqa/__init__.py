@@ -1,1 +1,98 @@
-"""vlqa tells how good a photograph looks, without a reference picture."""
+"""vlqa tells how good a photograph looks, without a reference picture.
+
+>>> import vlqa
+>>> predictor = vlqa.load()                          # doctest: +SKIP
+>>> predictor.predict(["a.jpg", "b.jpg"])            # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlqa.data.degradations import degrade
+    from vlqa.data.manifest import Manifest
+    from vlqa.errors import (
+        CheckpointError,
+        ConfigError,
+        ImageDecodeError,
+        ImageWarning,
+        ManifestError,
+        MissingExtraError,
+        UnknownModelError,
+        VLQAError,
+    )
+    from vlqa.hub.convert import convert
+    from vlqa.hub.store import load, save
+    from vlqa.hub.table import available_models
+    from vlqa.predictors.antonym import AntonymPredictor
+    from vlqa.predictors.evaluate import evaluate
+    from vlqa.predictors.multitask import MultitaskPredictor
+    from vlqa.prompts import PromptSet
+    from vlqa.training.loop import train
+    from vlqa.types import Assessment
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "vlqa.data.degradations": ("degrade",),
+    "vlqa.data.manifest": ("Manifest",),
+    "vlqa.errors": (
+        "CheckpointError",
+        "ConfigError",
+        "ImageDecodeError",
+        "ImageWarning",
+        "ManifestError",
+        "MissingExtraError",
+        "UnknownModelError",
+        "VLQAError",
+    ),
+    "vlqa.hub.convert": ("convert",),
+    "vlqa.hub.store": ("load", "save"),
+    "vlqa.hub.table": ("available_models",),
+    "vlqa.predictors.antonym": ("AntonymPredictor",),
+    "vlqa.predictors.evaluate": ("evaluate",),
+    "vlqa.predictors.multitask": ("MultitaskPredictor",),
+    "vlqa.prompts": ("PromptSet",),
+    "vlqa.training.loop": ("train",),
+    "vlqa.types": ("Assessment",),
+}
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "AntonymPredictor",
+    "Assessment",
+    "CheckpointError",
+    "ConfigError",
+    "ImageDecodeError",
+    "ImageWarning",
+    "Manifest",
+    "ManifestError",
+    "MissingExtraError",
+    "MultitaskPredictor",
+    "PromptSet",
+    "UnknownModelError",
+    "VLQAError",
+    "__version__",
+    "available_models",
+    "convert",
+    "degrade",
+    "evaluate",
+    "load",
+    "save",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # names are imported when first used: `import vlqa` must not wait for torch
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'vlqa' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

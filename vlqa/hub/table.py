@@ -1,0 +1,107 @@
+"""The models vlqa knows by name: one row each. A new method adds its row here, its file, and a converter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlqa.errors import UnknownModelError, did_you_mean
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """What a person chooses a model by, and what `load` builds it from.
+
+    Attributes:
+        name: what `vlqa.load` and `--model` take.
+        what: one line on what it is.
+        scale: (lowest, highest) score, higher is better.
+        paper: authors' description of the method, as an arXiv number; empty for vlqa's own.
+        licence: of the weights.
+        source: where the weights come from.
+        prompts: bundled prompts it reads.
+        view: kind and options of the pixels it sees.
+        converter: module of `vlqa.hub.convert` that reads its published weights; None where there are none.
+        bundled: whether its weights come with vlqa.
+        open_clip: model and tag of open_clip, where the published weights can be fetched that way.
+    """
+
+    name: str
+    what: str
+    scale: tuple[float, float]
+    paper: str
+    licence: str
+    source: str
+    prompts: str
+    view: Mapping[str, Any] = field(default_factory=dict)
+    converter: str | None = None
+    bundled: bool = False
+    open_clip: tuple[str, str] | None = None
+
+
+_CLIP_IQA: dict[str, Any] = {
+    "scale": (0.0, 1.0),
+    "paper": "arXiv 2207.12396",
+    "licence": "MIT (OpenAI CLIP)",
+    "source": "OpenAI CLIP RN50: the Hugging Face hub, or --weights FILE",
+    "view": {"kind": "whole"},
+    "converter": "clip_iqa",
+    "open_clip": ("RN50", "openai"),
+}
+
+MODELS: dict[str, ModelRow] = {
+    row.name: row
+    for row in (
+        ModelRow(
+            name="mini",
+            what="vlqa's small default: quality, scene and distortion, offline and quick on a CPU",
+            scale=(1.0, 5.0),
+            paper="",
+            licence="Apache-2.0",
+            source="comes with vlqa; vlqa train configs/mini.yaml makes it",
+            prompts="liqe_multitask",
+            bundled=True,
+        ),
+        ModelRow(
+            name="clip-iqa",
+            what="CLIP-IQA: a good against a bad photo, zero-shot, at the picture's own size",
+            prompts="clip_iqa",
+            **_CLIP_IQA,
+        ),
+        ModelRow(
+            name="clip-iqa-ensemble",
+            what="the mean of five pairs of opposite sentences, as IQA-PyTorch's clipiqa",
+            prompts="clip_iqa_ensemble",
+            **_CLIP_IQA,
+        ),
+        ModelRow(
+            name="liqe",
+            what="LIQE: quality, scene and distortion from 495 sentences, CLIP ViT-B/32 on 15 windows",
+            scale=(1.0, 5.0),
+            paper="arXiv 2303.14968",
+            licence="MIT (github.com/zwx8981/LIQE)",
+            source="--weights LIQE.pt from its authors, or IQA-PyTorch's liqe_mix.pt, liqe_koniq.pt",
+            prompts="liqe_multitask",
+            view={"kind": "liqe"},
+            converter="liqe",
+        ),
+    )
+}
+
+
+def available_models() -> list[ModelRow]:
+    """Every model that has a name, the default first."""
+    return list(MODELS.values())
+
+
+def find(name: str) -> ModelRow:
+    """The row of a name.
+
+    Raises:
+        UnknownModelError: no such name; says which are near.
+    """
+    if name not in MODELS:
+        hint = did_you_mean(name, MODELS) or "; give one of these, or a folder written as ./folder"
+        raise UnknownModelError(f"no model is called {name!r}; there are {', '.join(MODELS)}{hint}")
+    return MODELS[name]
