@@ -59,9 +59,7 @@ class Facts:
     scenes: npt.NDArray[np.int64] = field(default_factory=lambda: np.full(len(SCENES), -1))
     distortion: int = -1
     type: int = -1
-    attributes: npt.NDArray[np.float32] = field(
-        default_factory=lambda: np.full(len(ATTRIBUTES), np.nan, np.float32)
-    )
+    attributes: npt.NDArray[np.float32] = field(default_factory=lambda: np.full(len(ATTRIBUTES), np.nan, np.float32))
     content: int = -1
     severity: int = -1
 
@@ -106,7 +104,7 @@ def measured_attributes(image: Pixels) -> dict[str, float]:
     (where noise no longer counts as detail).
     """
     small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA).astype(np.float32)
-    luma = small @ np.float32([0.299, 0.587, 0.114])
+    luma = small @ np.array([0.299, 0.587, 0.114], np.float32)
     red_green = small[..., 0] - small[..., 1]
     yellow_blue = (small[..., 0] + small[..., 1]) / 2 - small[..., 2]
     colourfulness = np.hypot(red_green.std(), yellow_blue.std()) + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean())

@@ -15,7 +15,7 @@ from typing import Any
 import huggingface_hub
 import torch
 
-from vlqa import __version__, artifacts
+from vlqa import artifacts
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import table
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
@@ -129,8 +129,7 @@ def save(
 
 
 def _versions() -> dict[str, str]:
-    others = {package: importlib.metadata.version(package) for package in ("torch", "open_clip_torch")}
-    return {"vlqa": __version__, **others}
+    return {package: importlib.metadata.version(package) for package in ("vlqa", "torch", "open_clip_torch")}
 
 
 def _write(folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:

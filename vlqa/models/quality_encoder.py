@@ -67,7 +67,9 @@ class QualityEncoder(nn.Module):
         width_in = stem
         for width, count in zip(widths, blocks, strict=True):
             stages.append(
-                nn.Sequential(*(ResidualBlock(width_in if i == 0 else width, width, 2 if i == 0 else 1) for i in range(count)))
+                nn.Sequential(
+                    *(ResidualBlock(width_in if i == 0 else width, width, 2 if i == 0 else 1) for i in range(count))
+                )
             )
             width_in = width
         self.stages = nn.ModuleList(stages)
@@ -79,7 +81,7 @@ class QualityEncoder(nn.Module):
             nn.GELU(),
             nn.Linear(hidden, embed_dim),
         )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def statistics(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n s"]:
         """Mean and deviation over the positions of every stage, stem first; sides ≥ 1."""

@@ -24,7 +24,7 @@ class RatedSet(_Strict):
     images: Path | None = None
     mos_range: tuple[float, float] = (0.0, 100.0)
     exclude_folds: tuple[int, ...] = ()
-    per_batch: int = Field(16, ge=2)
+    per_batch: int = Field(default=16, ge=2)
 
 
 class DataConfig(_Strict):
@@ -33,12 +33,14 @@ class DataConfig(_Strict):
     photos: tuple[Path, ...]
     opinions: Path
     rated: tuple[RatedSet, ...] = ()
-    renderings_per_batch: int = Field(48, ge=2)
-    held_out_photos: int = Field(60, ge=0, description="photographs kept for validation, chosen by a digest of their names")
-    size: int = Field(192, ge=32)
-    pristine_share: float = Field(0.08, ge=0, le=1)
-    mixture_share: float = Field(0.2, ge=0, le=1)
-    workers: int = Field(1, ge=0)
+    renderings_per_batch: int = Field(default=48, ge=2)
+    held_out_photos: int = Field(
+        60, ge=0, description="photographs kept for validation, chosen by a digest of their names"
+    )
+    size: int = Field(default=192, ge=32)
+    pristine_share: float = Field(default=0.08, ge=0, le=1)
+    mixture_share: float = Field(default=0.2, ge=0, le=1)
+    workers: int = Field(default=1, ge=0)
 
 
 class ModelConfig(_Strict):
@@ -56,20 +58,24 @@ class ObjectiveConfig(_Strict):
     quality: float = 1.0
     scene: float = 1.0
     distortion: float = 1.0
-    anchor: float = Field(0.5, description="keeps the score near the opinion on 1–5, which order alone does not")
+    anchor: float = Field(
+        default=0.5, description="keeps the score near the opinion on 1–5, which order alone does not"
+    )
     antonyms: float = 1.0
     captions: float = 0.3
-    type: float = Field(0.5, description="25 types from the image features by a linear head that is thrown away")
+    type: float = Field(
+        default=0.5, description="25 types from the image features by a linear head that is thrown away"
+    )
 
 
 class OptimizerConfig(_Strict):
     """AdamW with linear warm-up and cosine decay."""
 
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.02, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    final_fraction: float = Field(0.01, ge=0, le=1)
-    clip_norm: float = Field(5.0, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    final_fraction: float = Field(default=0.01, ge=0, le=1)
+    clip_norm: float = Field(default=5.0, gt=0)
 
 
 class TrainConfig(_Strict):
@@ -83,7 +89,6 @@ class TrainConfig(_Strict):
         steps: optimisation steps.
         steps_per_epoch: steps over which the dynamic weight average takes its means.
         precision: "bf16" computes under autocast; weights and optimiser stay in fp32.
-        average_decay: decay of the running mean of the weights, which is what is saved; 0 saves the last weights.
     """
 
     name: str
@@ -91,11 +96,10 @@ class TrainConfig(_Strict):
     output: Path
     seed: int = 0
     steps: int = Field(ge=1)
-    steps_per_epoch: int = Field(200, ge=1)
-    checkpoint_every: int = Field(200, ge=1)
-    log_every: int = Field(20, ge=1)
+    steps_per_epoch: int = Field(default=200, ge=1)
+    checkpoint_every: int = Field(default=200, ge=1)
+    log_every: int = Field(default=20, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
-    average_decay: float = Field(0.999, ge=0, lt=1)
     data: DataConfig
     model: ModelConfig
     objective: ObjectiveConfig = ObjectiveConfig()

@@ -15,7 +15,6 @@ import yaml
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from vlqa import hub
@@ -65,9 +64,6 @@ def train(
         _decayed_apart(run.objective, config.optimizer.weight_decay), lr=config.optimizer.learning_rate
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(config.optimizer, config.steps))
-    averaged = AveragedModel(
-        run.objective.backbone, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay), use_buffers=True
-    )
 
     start = 0
     checkpoints = config.output / "checkpoints"
@@ -79,7 +75,6 @@ def train(
         run.objective.load_state_dict(state["objective"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-        averaged.load_state_dict(state["averaged"])
         restore_random_state(state["random"])
     last = min(config.steps, limit_steps or config.steps)
     if accelerator.is_main_process:
@@ -99,7 +94,6 @@ def train(
     # the bare objective stays within reach: accelerate may wrap it to average gradients over processes
     objective = run.objective
     model, optimizer, loader = accelerator.prepare(objective, optimizer, loader)
-    averaged.to(accelerator.device)
     batches: Iterator[dict[str, Tensor]] = iter(loader)
     began = time.perf_counter()
 
@@ -113,7 +107,6 @@ def train(
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
-            averaged.update_parameters(objective.backbone)
 
             parts = accelerator.reduce({name: loss.detach() for name, loss in parts.items()}, "mean")
             total = total.detach()
@@ -125,19 +118,16 @@ def train(
                 progress.update(step + 1, float(total))
                 if (step + 1) % config.log_every == 0 or step + 1 == last:
                     rate = (step + 1 - start) * run.batch_size / (time.perf_counter() - began)
-                    _log(config.output / "metrics.jsonl", step, total, values, schedule.get_last_lr()[0], rate)
+                    _log(config.output / "metrics.jsonl", step, total, values, float(schedule.get_last_lr()[0]), rate)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
                     state = {
                         "objective": objective.state_dict(),
                         "optimizer": optimizer.state_dict(),
                         "schedule": schedule.state_dict(),
-                        "averaged": averaged.state_dict(),
                         "random": random_state(),
                     }
                     write_state(checkpoints, step + 1, state)
 
-    if config.average_decay:
-        objective.backbone.load_state_dict(averaged.module.state_dict())
     if accelerator.is_main_process:
         hub.save(run.predictor(), config.output / "model")
     accelerator.wait_for_everyone()

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vlqa.data.training_sets import PRISTINE_TYPE
 from vlqa.functional.fidelity import categorical_fidelity, dynamic_weights, multilabel_fidelity, pairwise_fidelity
@@ -39,6 +39,7 @@ class MultitaskObjective(nn.Module):
         seed: with the step it decides the sentences.
     """
 
+    tokens: Tensor
     history: Tensor
     running: Tensor
     counted: Tensor
@@ -75,13 +76,12 @@ class MultitaskObjective(nn.Module):
         image_features = unit(raw)
         with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused backward takes twice the time for sentences this short
             text_features = unit(self.backbone.encode_tokens(tokens))
-        joint_texts, opposite_texts, caption_texts = text_features.split(
-            [len(self.tokens), len(sentences) - len(captions.texts), len(captions.texts)]
-        )
+        counts = [len(self.tokens), len(sentences) - len(captions.texts), len(captions.texts)]
+        joint_texts, opposite_texts, caption_texts = torch.split(text_features, counts)
         scale = self.backbone.log_scale.exp()
 
         parts = self._tasks(cosine_logits(image_features, joint_texts, scale), facts)
-        anchors = opposite_texts.unflatten(0, (-1, 2))
+        anchors = opposite_texts.reshape(-1, 2, opposite_texts.shape[-1])
         parts["antonyms"] = _masked_cross_entropy(
             antonym_probability(image_features, anchors, scale), facts["attributes"]
         )
@@ -104,7 +104,8 @@ class MultitaskObjective(nn.Module):
         one = torch.where(~whole & (facts["scenes"] == 1).any(dim=1), (facts["scenes"] == 1).int().argmax(dim=1), -1)
         return {
             "quality": pairwise_fidelity(score, mos, facts["set_id"]),
-            "scene": multilabel_fidelity(p_scene, facts["scenes"].float(), mask=whole) + categorical_fidelity(p_scene, one),
+            "scene": multilabel_fidelity(p_scene, facts["scenes"].float(), mask=whole)
+            + categorical_fidelity(p_scene, one),
             "distortion": categorical_fidelity(p_distortion, facts["distortion"]),
             "anchor": F.huber_loss(score[~mos.isnan()], mos[~mos.isnan()], delta=0.5),
         }

@@ -1,0 +1,57 @@
+"""The command line: one file a group of commands. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from vlqa.apps.cli.convert import convert
+from vlqa.apps.cli.degrade import degrade
+from vlqa.apps.cli.evaluate import evaluate
+from vlqa.apps.cli.models import models
+from vlqa.apps.cli.prompts import app as prompts_app
+from vlqa.apps.cli.score import score
+from vlqa.apps.cli.train import train
+from vlqa.errors import VLQAError
+
+WRONG_USE = 2
+_INTERRUPTED = 130  # what shells report for Ctrl-C
+
+app = typer.Typer(
+    name="vlqa",
+    help="How good does a photograph look? Scores without a reference picture.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (score, evaluate, train, convert, degrade, models):
+    app.command()(command)
+app.add_typer(prompts_app, name="prompts")
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    if version:
+        from vlqa import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except VLQAError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(WRONG_USE)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,77 @@
+"""`vlqa evaluate`: how well a model agrees with human scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlqa.apps.cli.score import SOME_FAILED, Precision
+from vlqa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlqa.evaluation import Evaluation
+
+_NAMES = {
+    "srcc": "SRCC",
+    "plcc": "PLCC, raw",
+    "plcc_logistic": "PLCC, logistic",
+    "krcc": "KRCC",
+    "rmse": "RMSE",
+}
+
+
+def evaluate(
+    labels: Annotated[Path, typer.Argument(help="CSV or Parquet with columns path and mos.", show_default=False)],
+    images: Annotated[
+        Path | None, typer.Option("--images", "-i", help="Folder the paths start from; default: the file's.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name of `vlqa models`, or a saved model's folder.")
+    ] = "mini",
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
+    prompts: Annotated[str | None, typer.Option("--prompts", "-p", help="Prompt file or bundled name.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Only the rows of this fold (column fold).")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Compare a model's scores with human opinions: correlations and error with 95 % bootstrap intervals.
+
+    \b
+    Examples:
+      vlqa evaluate clive/labels.csv
+      vlqa evaluate labels.csv --images photos/ --model liqe --weights LIQE.pt --json
+    """  # noqa: D301 (typer keeps the lines after a backspace as they are)
+    from vlqa import Manifest, load
+    from vlqa import evaluate as compare
+
+    manifest = Manifest.read(labels, images=images)
+    if fold is not None:
+        if manifest.fold is None:
+            raise ConfigError(f"--fold {fold}: {labels} has no column fold")
+        manifest = manifest.where(fold=fold)
+    predictor = load(model, weights=weights, prompts=prompts, device=device, precision=precision.value)
+    result = compare(predictor, manifest)
+    if as_json:
+        typer.echo(json.dumps({"model": predictor.name, "digest": predictor.digest[:16], **result.as_dict()}))
+    else:
+        _print(result, predictor.name)
+    if result.dropped:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _print(result: Evaluation, model: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{model} on {result.n} images", box=None, title_justify="left")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, title in _NAMES.items():
+        value, low, high = getattr(result, name)
+        table.add_row(title, f"{value:.3f}", f"{low:.3f} … {high:.3f}")
+    Console().print(table)

@@ -1,0 +1,39 @@
+"""`vlqa models`: what can be loaded by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+
+def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+    """List the models: what each is, its scale, paper, licence of the weights, and where they come from.
+
+    \b
+    Examples:
+      vlqa models
+      vlqa models --json | jq .name
+    """  # noqa: D301 (typer keeps the lines after a backspace as they are)
+    from vlqa.hub.table import available_models
+
+    if as_json:
+        for row in available_models():
+            record = dataclasses.asdict(row)
+            typer.echo(
+                json.dumps({name: record[name] for name in ("name", "what", "scale", "paper", "licence", "source")})
+            )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for title in ("name", "what", "scale", "paper", "licence", "weights"):
+        table.add_column(title)
+    for row in available_models():
+        table.add_row(
+            row.name, row.what, f"{row.scale[0]:g}–{row.scale[1]:g}", row.paper or "vlqa", row.licence, row.source
+        )
+    Console().print(table)

@@ -1,0 +1,117 @@
+"""`vlqa score`: one record an image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlqa.errors import ConfigError
+from vlqa.types import Assessment
+
+SOME_FAILED = 1
+
+
+class Format(StrEnum):
+    """How records are written."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Precision(StrEnum):
+    """Of the image tower."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+def score(
+    paths: Annotated[
+        list[str], typer.Argument(help="Pictures, folders (with all below them) or globs.", metavar="PATH...")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name of `vlqa models`, or a saved model's folder.")
+    ] = "mini",
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
+    prompts: Annotated[str | None, typer.Option("--prompts", "-p", help="Prompt file or bundled name.")] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", "-f", help="Default: by --output's suffix, else a table on a terminal and JSONL in a pipe."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of standard output.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+) -> None:
+    """Score pictures: how good they look, and what is in and wrong with them.
+
+    A missing or broken file is a record with `error`. Status 0: all scored, 1: some failed, 2: wrong use.
+
+    \b
+    Examples:
+      vlqa score photo.jpg
+      vlqa score holiday/ --format csv --output scores.csv
+      vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
+      vlqa score holiday/ --prompts clip_iqa
+    """  # noqa: D301 (typer keeps the lines after a backspace as they are)
+    chosen = _format(format, output)
+    from vlqa import load
+    from vlqa.apps.progress import counted
+    from vlqa.apps.records import open_writer
+    from vlqa.data.walk import walk
+
+    predictor = load(
+        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size
+    )
+    found = walk(paths, on_empty=lambda folder: typer.echo(f"warning: {folder}: no pictures in it", err=True))
+    pictures = _at_least_one(found)
+    failed = 0
+    with open_writer(chosen.value, output, predictor.scale) as write, counted("scoring") as count:
+        for record in predictor.assess_stream(pictures):
+            failed += record.error is not None
+            write(record)
+            _echo_error(record, chosen, output)
+            count(failed)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _format(format: Format | None, output: Path | None) -> Format:
+    if format is None and output is not None:
+        suffixes = {f".{choice.value}": choice for choice in Format if choice is not Format.TABLE} | {
+            ".json": Format.JSONL
+        }
+        format = suffixes.get(output.suffix.lower())
+        if format is None:
+            raise ConfigError(f"--output {output}: unknown suffix; use .jsonl, .csv or .parquet, or pass --format")
+    if format is None:
+        format = Format.TABLE if sys.stdout.isatty() else Format.JSONL
+    if format is Format.PARQUET and output is None:
+        raise ConfigError("--format parquet needs --output FILE: it is no text for a terminal or a pipe")
+    if output is not None and output.is_dir():
+        raise ConfigError(f"--output {output} is a directory; name a file")
+    return format
+
+
+def _at_least_one(paths: Iterable[str]) -> Iterator[str]:
+    empty = True
+    for path in paths:
+        empty = False
+        yield path
+    if empty:
+        raise ConfigError("no pictures found; name picture files, folders that hold some, or globs that match some")
+
+
+def _echo_error(record: Assessment, format: Format, output: Path | None) -> None:
+    if record.error is not None and (output is not None or format is not Format.TABLE):
+        typer.echo(f"failed: {record.error}", err=True)
