@@ -1,4 +1,4 @@
-"""Checkpoints and pictures that come out the same on every machine, so that published code can be compared without weights.
+"""Checkpoints and pictures that come out the same on every machine: parity can be tested without published weights.
 
 A stream of numbers is NumPy's Philox, keyed by a seed and what the numbers are for; `test_synthetic.py` holds digests.
 """
@@ -35,7 +35,7 @@ def _tensor(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.generic]
     draw = stream(seed, zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
     if kind == "running_var":
         return 1 + 0.1 * np.abs(draw)
-    if kind in ("running_mean",) or kind.endswith("bias"):
+    if kind == "running_mean" or kind.endswith("bias"):
         return 0.02 * draw
     if kind.endswith("weight") and len(shape) == 1:
         return 1 + 0.05 * draw

@@ -1,4 +1,4 @@
-"""Files that vlqa writes and reads: safetensors, JSON, digests, atomic replacement. No pickle is written, none executed."""
+"""Files that vlqa writes and reads: safetensors, JSON, digests, atomic replacement. No pickle is written or run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -118,7 +119,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise CheckpointError(
                 f"{file}: a TorchScript archive, which contains code and is refused; save its state dict as safetensors"
             )
-        with torch.serialization.safe_globals(_NUMPY_GLOBALS):
+        with torch.serialization.safe_globals(_NUMPY_GLOBALS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: what cannot be read is refused below
             value = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         if isinstance(error, CheckpointError):

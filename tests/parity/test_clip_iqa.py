@@ -1,4 +1,4 @@
-"""Parity with CLIP-IQA (IceClear/CLIP-IQA 061fd3c) and IQA-PyTorch's five pairs (chaofengc/IQA-PyTorch 01ae427, clipiqa).
+"""Parity with CLIP-IQA (IceClear/CLIP-IQA 061fd3c) and IQA-PyTorch (chaofengc/IQA-PyTorch 01ae427, clipiqa_arch.py).
 
 RN50 without the attention pool's positional embedding, pictures at their own size, logit scale 100. The figures are
 what that code computes in float32 on the CPU from the checkpoint and pictures of `tests/synthetic.py`, seed 1.
