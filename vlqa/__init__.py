@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vlqa.data.degradations import degrade
+    from vlqa.data.degrade import degrade
     from vlqa.data.manifest import Manifest
     from vlqa.errors import (
         CheckpointError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
-    "vlqa.data.degradations": ("degrade",),
+    "vlqa.data.degrade": ("degrade",),
     "vlqa.data.manifest": ("Manifest",),
     "vlqa.errors": (
         "CheckpointError",
