@@ -55,9 +55,9 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def cache_dir() -> Path:
-    """The folder for everything that can be computed again: `$VLQA_CACHE`, else `$XDG_CACHE_HOME/vlqa`, else `~/.cache/vlqa`.
+    """The folder for everything that can be computed again; it is not created here.
 
-    It is not created here.
+    `$VLQA_CACHE`, else `$XDG_CACHE_HOME/vlqa`, else `~/.cache/vlqa`.
     """
     if override := os.environ.get("VLQA_CACHE"):
         return Path(override).expanduser()
