@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vlqa._version import __version__
+
 if TYPE_CHECKING:
     from vlqa.data.degrade import degrade
     from vlqa.data.manifest import Manifest
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from vlqa.prompts import PromptSet
     from vlqa.training.loop import train
     from vlqa.types import Assessment
-
-__version__ = "0.1.0"
 
 _WHERE = {
     "vlqa.data.degrade": ("degrade",),

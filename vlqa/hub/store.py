@@ -16,6 +16,7 @@ import huggingface_hub
 import torch
 
 from vlqa import artifacts
+from vlqa._version import __version__
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import table
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
@@ -129,7 +130,8 @@ def save(
 
 
 def _versions() -> dict[str, str]:
-    return {package: importlib.metadata.version(package) for package in ("vlqa", "torch", "open_clip_torch")}
+    others = {package: importlib.metadata.version(package) for package in ("torch", "open_clip_torch")}
+    return {"vlqa": __version__, **others}
 
 
 def _write(folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
