@@ -38,6 +38,7 @@ def build_backbone(
     interpolate_position: bool = False,
     image_size: int | None = None,
     quick_gelu: bool | None = None,
+    copy_weights: bool = True,
 ) -> ClipBackbone:
     """Build a backbone, in float32 and evaluation mode, on the CPU.
 
@@ -52,6 +53,8 @@ def build_backbone(
         image_size: side of the images in pixels; None takes the architecture's.
         quick_gelu: the activation x·σ(1.702x); all weights of OpenAI need it, whatever the model name says, and tensors
             cannot tell. None takes what the architecture says, and True for OpenAI's own archives.
+        copy_weights: False makes float32 tensors of `weights` the backbone's own, which saves their size in memory
+            where nobody else needs them.
 
     Raises:
         ConfigError: no such architecture, or options that contradict each other.
@@ -96,7 +99,7 @@ def build_backbone(
         architecture=config,
     )
     if weights is not None:
-        _load(backbone, weights, interpolate_position)
+        _load(backbone, weights, interpolate_position, copy_weights)
     return backbone.eval()
 
 
@@ -237,7 +240,7 @@ def _takes_one_size(visual: Any) -> bool:
     return hasattr(visual, "positional_embedding") or hasattr(getattr(visual, "trunk", None), "patch_embed")
 
 
-def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool) -> None:
+def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool, copy_weights: bool) -> None:
     named = clip_weights.normalize_names(weights)
     expected = backbone.state_dict()
     if interpolate:
@@ -246,7 +249,9 @@ def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool)
         named["logit_scale"] = named["logit_scale"].reshape(())  # some files store one row
     named |= {name: expected[name] for name in expected if name.endswith("num_batches_tracked") and name not in named}
     clip_weights.check_names(named, expected, "this architecture")
-    backbone.load_state_dict(named)
+    if not copy_weights:
+        named = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in named.items()}
+    backbone.load_state_dict(named, assign=not copy_weights)
 
 
 def _tokenizer(text_cfg: Mapping[str, Any]) -> Any:

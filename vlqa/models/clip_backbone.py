@@ -190,8 +190,9 @@ class ClipBackbone(nn.Module):
 
     def _weights_digest(self, prefix: str) -> str:
         state = {name: tensor for name, tensor in self.state_dict().items() if name.startswith(prefix)}
-        # SHA-256 costs 0.2 s for a ViT-B/32 text tower, sums a tenth: they tell whether it must be computed again.
-        sums = tuple(int(_bits(tensor).sum(dtype=torch.int64)) for tensor in state.values())
+        # SHA-256 of a ViT-B/32 text tower takes 0.2 s, these sums 0.04 s: they tell whether it must be computed again.
+        # torch's version counters cannot: updates through `.data`, as peft and moving averages make them, pass unseen.
+        sums = tuple(_sum_of_bits(tensor) for tensor in state.values())
         known, digest = self._digests.get(prefix, ((), ""))
         if known != sums:
             digest = artifacts.digest_tensors(state)
@@ -199,9 +200,12 @@ class ClipBackbone(nn.Module):
         return digest
 
 
-def _bits(tensor: Tensor) -> Tensor:
+def _sum_of_bits(tensor: Tensor) -> int:
     tensor = tensor.detach().contiguous().reshape(-1)
-    return tensor.view({4: torch.int32, 2: torch.int16, 8: torch.int64, 1: torch.uint8}[tensor.element_size()])
+    size = tensor.element_size()
+    in_eights = tensor.numel() * size % 8 == 0 and tensor.storage_offset() * size % 8 == 0
+    # Sums of 64-bit words wrap around and are ten times as fast as sums that widen smaller ones.
+    return int(tensor.view(torch.int64 if in_eights else torch.uint8).sum())
 
 
 def _publish_logit_scale(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
