@@ -257,6 +257,30 @@ def test_resize_equals_open_clip(size: tuple[int, int], mode: str) -> None:
     torch.testing.assert_close(torch.from_numpy(backbone.resize(image).copy()).permute(2, 0, 1) / 255, wanted)
 
 
+def timm_architecture(name: str, size: int) -> dict:
+    return {"embed_dim": 16, "vision_cfg": {"timm_model_name": name, "image_size": size}, "text_cfg": TEXT}
+
+
+def test_timm_towers_are_known_by_what_sizes_they_take() -> None:
+    convolutions = build_backbone(timm_architecture("test_convnext", 64))
+    assert convolutions.encode_image(pictures(2, 70, 100)).shape == (2, 16)
+    transformer = build_backbone(timm_architecture("test_vit", 64))
+    assert transformer.encode_image(pictures(2, 64)).shape == (2, 16)
+    with pytest.raises(ConfigError, match="64×64 images, not 70×100"):
+        transformer.encode_image(pictures(2, 70, 100))
+
+
+def test_timm_positions_interpolate_as_timm_does() -> None:
+    from timm.layers import resample_abs_pos_embed
+
+    first = build_backbone(timm_architecture("test_vit", 64))
+    wide = build_backbone(first.architecture, weights=first.state_dict(), image_size=96, interpolate_position=True)
+    name = "visual.trunk.pos_embed"
+    wanted = resample_abs_pos_embed(first.state_dict()[name], [6, 6], num_prefix_tokens=1)
+    torch.testing.assert_close(wide.state_dict()[name], wanted)
+    assert wide.encode_image(pictures(1, 96)).shape == (1, 16)
+
+
 def test_coca_equals_open_clip() -> None:
     vision = VIT["vision_cfg"] | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
     config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": TEXT | {"embed_cls": True, "output_tokens": True}}

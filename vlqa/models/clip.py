@@ -204,6 +204,8 @@ def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Para
         if isinstance(error, VLQAError):
             raise
         raise ConfigError(f"open_clip cannot build this architecture: {error}") from error
+    if "timm_model_name" in vision_cfg and "image_size" in vision_cfg:
+        model.visual.set_input_size(vision_cfg["image_size"])  # timm starts at the size of the model's name
     if own is None:
         return model.visual, model.text, model.logit_scale
     from vlqa.models.quality_encoder import QualityEncoder
