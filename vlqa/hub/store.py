@@ -205,7 +205,7 @@ def _directory(folder: Path) -> _Parts:
         weights = artifacts.read_checkpoint(folder / WEIGHTS)
         if artifacts.digest_tensors(weights) != config["digests"]["weights"]:
             raise CheckpointError("the weights are not those of its config.json; copy or convert it again")
-        backbone = build_backbone(config["backbone"], weights=weights)
+        backbone = build_backbone(config["backbone"], weights=weights, copy_weights=False)
         return (
             config["name"],
             backbone,

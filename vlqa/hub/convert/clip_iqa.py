@@ -19,4 +19,6 @@ def read(checkpoint: Mapping[str, Any]) -> ClipBackbone:
     """
     architecture = architecture_of_openai(checkpoint)
     resnet = isinstance(architecture["vision_cfg"]["layers"], list)
-    return build_backbone(architecture, weights=checkpoint, attention_pool_position=False if resnet else None)
+    return build_backbone(
+        architecture, weights=checkpoint, attention_pool_position=False if resnet else None, copy_weights=False
+    )

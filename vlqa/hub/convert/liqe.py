@@ -27,7 +27,7 @@ def read(checkpoint: Mapping[str, Any]) -> ClipBackbone:
         CheckpointError: names or shapes other than those of a CLIP.
     """
     weights = _state_dict(checkpoint)
-    return build_backbone(architecture_of_openai(weights), weights=weights)
+    return build_backbone(architecture_of_openai(weights), weights=weights, copy_weights=False)
 
 
 def prompts_of(file: Path, checkpoint: Mapping[str, Any]) -> str:
