@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vlqa.errors import ConfigError
 from vlqa.resources import bundled
@@ -25,6 +26,13 @@ class RatedSet(_Strict):
     mos_range: tuple[float, float] = (0.0, 100.0)
     exclude_folds: tuple[int, ...] = ()
     per_batch: int = Field(default=16, ge=2)
+
+    @field_validator("mos_range")
+    @classmethod
+    def _two_ends(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] == ends[1]:
+            raise ValueError("the worst and the best value must differ")
+        return ends
 
 
 class DataConfig(_Strict):
@@ -116,7 +124,7 @@ def read_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
     Raises:
         ConfigError: an unknown key, a value out of range or a file that is no YAML; the message names the key.
     """
-    values = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
+    values = copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read_yaml(Path(source))
     for override in overrides:
         _apply(values, override)
     origin = "recipe" if isinstance(source, Mapping) else str(source)
@@ -151,14 +159,17 @@ def _apply(values: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     node: Any = values
     for parent in parents:
-        node = node[int(parent)] if isinstance(node, list) and parent.isdigit() else node.setdefault(parent, {})
+        node = node[_place(node, parent, override)] if isinstance(node, list) else node.setdefault(parent, {})
         if not isinstance(node, dict | list):
             raise ConfigError(f"--set {override!r}: {parent} holds a value, not keys")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override!r}: {text!r} is not a YAML value") from None
-    if isinstance(node, list):
-        node[int(last)] = value
-    else:
-        node[last] = value
+    node[_place(node, last, override) if isinstance(node, list) else last] = value
+
+
+def _place(entries: list[Any], key: str, override: str) -> int:
+    if not key.isdecimal() or int(key) >= len(entries):
+        raise ConfigError(f"--set {override!r}: {key!r} is no entry of a list of {len(entries)}; the first is 0")
+    return int(key)
