@@ -82,8 +82,10 @@ def caption_batch(facts: Mapping[str, Tensor], contents: Sequence[str], rng: np.
             "quality": int(quality[i]),
         }
         told = {name: value if rng.random() < 0.6 else -1 for name, value in known.items()}
-        if told["content"] >= 0 or told["distortion"] < 0:
-            told["scene" if told["content"] >= 0 else "severity"] = -1
+        if told["content"] >= 0:
+            told["scene"] = -1  # one subject a sentence
+        if told["distortion"] < 0:
+            told["severity"] = -1  # a degree is said of a damage only
         rows.append(told)
         texts.append(_sentence(told, contents, rng))
     return Captions(texts, **{name: torch.tensor([row[name] for row in rows]) for name in rows[0]})
