@@ -36,9 +36,13 @@ class OpinionTable:
         try:
             with Path(path).open(encoding="utf-8", newline="") as file:
                 for row in csv.DictReader(file):
-                    mean[int(row["type_id"]) - 1, int(row["level"]) - 1] = float(row["mean_mos"])
-        except (OSError, KeyError, ValueError, IndexError) as error:
-            raise ManifestError(f"{path}: not a table of type_id, level, mean_mos ({error})") from None
+                    number, level = int(row["type_id"]), int(row["level"])
+                    if not (1 <= number <= 25 and 1 <= level <= 5):
+                        raise ValueError(f"type_id {number} at level {level}, expected 1–25 at 1–5")
+                    mean[number - 1, level - 1] = float(row["mean_mos"])
+        except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+            reason = f"no column {error}" if isinstance(error, KeyError) else error
+            raise ManifestError(f"{path}: not a table of type_id, level, mean_mos ({reason})") from None
         if np.isnan(mean).any():
             raise ManifestError(f"{path}: {int(np.isnan(mean).sum())} of the 125 types and levels have no mean_mos")
         return cls(mean)
