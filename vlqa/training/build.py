@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
 from vlqa.data.manifest import Manifest
 from vlqa.data.opinions import OpinionTable
 from vlqa.data.training_sets import Interleaved, RatedPhotos, Renderings
 from vlqa.data.walk import walk
-from vlqa.errors import ManifestError
+from vlqa.errors import ConfigError, ManifestError
 from vlqa.models.clip import build_backbone
 from vlqa.models.vocabulary import pruned_vocabulary
 from vlqa.predictors.multitask import MultitaskPredictor
@@ -52,7 +53,14 @@ def build_run(config: TrainConfig) -> Run:
 
 def _multitask(config: TrainConfig) -> Run:
     prompts = PromptSet.load(config.model.prompts)
-    training, _ = split_photos(find_photos(config.data.photos), config.data.held_out_photos)
+    _check_labels(prompts)
+    photos = find_photos(config.data.photos)
+    training, _ = split_photos(photos, config.data.held_out_photos)
+    if not training:
+        raise ConfigError(
+            f"data.held_out_photos: fewer than the {len(photos)} photographs expected, "
+            f"found {config.data.held_out_photos}: none is left to train on"
+        )
     renderings = Renderings(
         training,
         OpinionTable.read(config.data.opinions),
@@ -73,6 +81,17 @@ def _multitask(config: TrainConfig) -> Run:
         )
 
     return Run(objective, Interleaved([renderings, *rated], counts), sum(counts), predictor)
+
+
+def _check_labels(prompts: PromptSet) -> None:
+    """Losses and labels meet by position, so that every axis must be the one the labels were made for."""
+    if prompts.kind != "joint":
+        raise ConfigError(f"model.prompts: expected joint prompts, found {prompts.name!r} of kind {prompts.kind}")
+    axes = dict(prompts.axes)
+    for axis, labels in (("quality", QUALITIES), ("scene", SCENES), ("distortion", DISTORTIONS)):
+        if axes[axis] != labels:
+            expected, found = ", ".join(labels), ", ".join(axes[axis])
+            raise ConfigError(f"model.prompts: labels {axis} of {prompts.name!r}: expected {expected}, found {found}")
 
 
 def _rated_sets(data: DataConfig, seed: int, prompts: PromptSet) -> list[RatedPhotos]:

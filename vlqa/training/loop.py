@@ -72,8 +72,11 @@ def train(
         raise ConfigError(f"{config.output} holds a run of {stored[0]} steps; pass --resume, or choose another output")
     if stored:
         start, state = stored
-        run.objective.load_state_dict(state["objective"])
-        optimizer.load_state_dict(state["optimizer"])
+        try:
+            run.objective.load_state_dict(state["objective"])
+            optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError):
+            raise ConfigError(f"{config.output} holds a run of another recipe; choose another output") from None
         schedule.load_state_dict(state["schedule"])
         restore_random_state(state["random"])
     last = min(config.steps, limit_steps or config.steps)

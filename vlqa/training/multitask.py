@@ -107,7 +107,7 @@ class MultitaskObjective(nn.Module):
             "scene": multilabel_fidelity(p_scene, facts["scenes"].float(), mask=whole)
             + categorical_fidelity(p_scene, one),
             "distortion": categorical_fidelity(p_distortion, facts["distortion"]),
-            "anchor": F.huber_loss(score[~mos.isnan()], mos[~mos.isnan()], delta=0.5),
+            "anchor": _anchor_loss(score, mos),
         }
 
     def _balance(self) -> Tensor:
@@ -159,6 +159,11 @@ def _masked_cross_entropy(probabilities: Float[Tensor, "n a"], targets: Float[Te
     if not known.any():
         return (probabilities * 0).sum()
     return F.binary_cross_entropy(probabilities[known].clamp(1e-6, 1 - 1e-6), targets[known].float())
+
+
+def _anchor_loss(score: Float[Tensor, n], mos: Float[Tensor, n]) -> Float[Tensor, ""]:
+    rated = ~mos.isnan()
+    return F.huber_loss(score[rated], mos[rated], delta=0.5) if rated.any() else (score * 0).sum()
 
 
 def _type_loss(logits: Float[Tensor, "n t"], types: Tensor) -> Float[Tensor, ""]:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import vlqa
+from tests.synthetic import picture
+from tests.training.recipe import losses, recipe
+from vlqa.errors import ConfigError
+from vlqa.training.checkpoint import last_state
+from vlqa.training.config import OptimizerConfig
+from vlqa.training.loop import train, warmup_cosine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of an unbroken run of six steps, beside the files of its recipe."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(recipe(folder), quiet=True)
+    return folder / "run"
+
+
+def assert_same_run(output: Path, other: Path) -> None:
+    assert losses(output) == losses(other)
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (output, other)]
+    assert weights[0] == weights[1]
+
+
+def test_a_resumed_run_gives_the_losses_and_weights_of_an_unbroken_one(whole: Path, tmp_path: Path) -> None:
+    config = recipe(whole.parent, output=str(tmp_path / "run"))
+    train(config, quiet=True, limit_steps=3)
+    assert [record["step"] for record in losses(tmp_path / "run")] == [1, 2, 3]
+    train(config, quiet=True, resume=True)
+    assert [record["step"] for record in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_another_seed_gives_other_losses(whole: Path, tmp_path: Path) -> None:
+    train(recipe(whole.parent, output=str(tmp_path / "run"), seed=4), quiet=True, limit_steps=1)
+    assert losses(tmp_path / "run")[0]["loss"] != losses(whole)[0]["loss"]
+
+
+def test_metrics_written_after_the_last_checkpoint_are_written_anew(whole: Path, tmp_path: Path) -> None:
+    config = recipe(whole.parent, output=str(tmp_path / "run"))
+    train(config, quiet=True, limit_steps=4)
+    newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:200])  # as a full disk leaves it
+    train(config, quiet=True, resume=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_exactly(whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    config = recipe(whole.parent, output=str(output), steps=40)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    code = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from vlqa.training.loop import train; train(sys.argv[1], quiet=True)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "recipe.yaml")], cwd=ROOT)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and run.poll() is None and not list(output.glob("checkpoints/step_*3.safetensors")):
+        time.sleep(0.02)
+    os.kill(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    stored = last_state(output / "checkpoints")
+    assert stored is not None and 3 <= stored[0] < 40
+    train(config, quiet=True, resume=True)
+    train({**config, "output": str(tmp_path / "unbroken")}, quiet=True)
+    assert_same_run(output, tmp_path / "unbroken")
+
+
+def test_an_output_that_holds_a_run_is_refused_unless_resumed(whole: Path) -> None:
+    before = (whole / "metrics.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"^[^\n]*holds a run of 6 steps; pass --resume[^\n]*$"):
+        train(recipe(whole.parent), quiet=True)
+    assert (whole / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_of_another_model_is_not_resumed(whole: Path) -> None:
+    config = recipe(whole.parent)
+    with pytest.raises(ConfigError, match=r"^[^\n]*another recipe[^\n]*$"):
+        train(config, overrides=["model.architecture.embed_dim=16"], resume=True, quiet=True)
+
+
+def test_the_trained_model_loads_and_scores(whole: Path) -> None:
+    predictor = vlqa.load(whole / "model", device="cpu")
+    assert (predictor.name, predictor.scale) == ("tiny", (1, 5))
+    scores = predictor.predict([picture(60, 80, 50), picture(33, 47, 51)])
+    assert np.isfinite(scores).all() and ((scores >= 1) & (scores <= 5)).all()
+
+
+def test_the_whole_recipe_is_kept_with_the_run(whole: Path) -> None:
+    kept = yaml.safe_load((whole / "config.yaml").read_text(encoding="utf-8"))
+    assert kept["data"]["rated"][0]["exclude_folds"] == [0] and kept["objective"]["balance"] == "dynamic"
+    assert vlqa.training.config.read_config(kept) == vlqa.training.config.read_config(recipe(whole.parent))
+
+
+def test_only_the_last_two_checkpoints_are_kept(whole: Path) -> None:
+    names = sorted(path.name for path in (whole / "checkpoints").iterdir())
+    assert names == ["step_00000005.safetensors", "step_00000006.safetensors"]
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    train(recipe(tmp_path, steps=30, checkpoint_every=30), quiet=True)
+    course = [record["loss"] for record in losses(tmp_path / "run")]
+    assert len(course) == 30
+    assert np.mean(course[-8:]) < 0.9 * np.mean(course[:8])
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_final_fraction() -> None:
+    factor = warmup_cosine(OptimizerConfig(warmup_steps=4, final_fraction=0.1), 20)
+    assert [factor(step) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    falling = [factor(step) for step in range(4, 21)]
+    assert falling == sorted(falling, reverse=True) and len(set(falling)) == len(falling)
+    assert falling[0] == pytest.approx(1) and falling[8] == pytest.approx(0.55) and falling[-1] == pytest.approx(0.1)
+
+
+def test_a_limited_run_follows_the_schedule_of_the_whole_recipe(whole: Path, tmp_path: Path) -> None:
+    train(recipe(whole.parent, output=str(tmp_path / "run")), quiet=True, limit_steps=2)
+    assert losses(tmp_path / "run") == losses(whole)[:2]

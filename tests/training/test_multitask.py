@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.training.recipe import recipe
+from vlqa.functional.fidelity import dynamic_weights
+from vlqa.training.build import Run, build_run
+from vlqa.training.config import read_config
+from vlqa.training.multitask import multi_positive_loss
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    torch.manual_seed(0)
+    return build_run(read_config(recipe(tmp_path_factory.mktemp("recipe"))))
+
+
+def slow_loss(logits: list[list[float]], holds: list[list[bool]], known: list[list[bool]]) -> float:
+    """Row by row: −log of the weight of the true among the known; then the same for the columns."""
+
+    def one_way(scores: list[list[float]], true: list[list[bool]], counted: list[list[bool]]) -> float:
+        losses = []
+        for row, is_true, is_counted in zip(scores, true, counted, strict=True):
+            right = sum(math.exp(s) for s, t in zip(row, is_true, strict=True) if t)
+            wrong = sum(math.exp(s) for s, t, c in zip(row, is_true, is_counted, strict=True) if c and not t)
+            if right and wrong:
+                losses.append(-math.log(right / (right + wrong)))
+        return sum(losses) / len(losses) if losses else 0.0
+
+    def turned(matrix: list[list[float]]) -> list[list[float]]:
+        return [list(column) for column in zip(*matrix, strict=True)]
+
+    return (one_way(logits, holds, known) + one_way(turned(logits), turned(holds), turned(known))) / 2
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 6))
+def test_multi_positive_loss_is_what_a_slow_loop_finds(seed: int, rows: int, columns: int) -> None:
+    numbers = np.random.default_rng(seed)
+    logits = torch.from_numpy(numbers.normal(0, 3, (rows, columns)).astype(np.float32))
+    holds = torch.from_numpy(numbers.random((rows, columns)) < 0.3)
+    known = holds | torch.from_numpy(numbers.random((rows, columns)) < 0.6)
+    expected = slow_loss(logits.tolist(), holds.tolist(), known.tolist())
+    assert float(multi_positive_loss(logits, holds, known)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_multi_positive_loss_has_a_finite_gradient_where_nothing_is_known() -> None:
+    logits = torch.randn(3, 4, requires_grad=True)
+    none = torch.zeros(3, 4, dtype=torch.bool)
+    multi_positive_loss(logits, none, none).backward()
+    assert logits.grad is not None and torch.equal(logits.grad, torch.zeros(3, 4))
+
+
+def batch(run: Run, start: int = 0) -> dict[str, torch.Tensor]:
+    return torch.utils.data.default_collate([run.samples[start + i] for i in range(run.batch_size)])
+
+
+def test_every_loss_is_finite_and_moves_the_towers(run: Run) -> None:
+    total, parts = run.objective(batch(run), 0)
+    assert set(parts) == {"quality", "scene", "distortion", "anchor", "antonyms", "captions", "type"}
+    assert all(torch.isfinite(loss) and loss >= 0 for loss in parts.values())
+    total.backward()
+    still = [name for name, p in run.objective.named_parameters() if p.grad is None or not p.grad.any()]
+    run.objective.zero_grad()
+    assert still in ([], ["backbone.visual.head.0.bias"])
+
+
+def test_the_total_is_the_weighted_sum_of_the_parts(run: Run) -> None:
+    total, parts = run.objective(batch(run), 0)
+    weights = {"anchor": 0.5, "captions": 0.3, "type": 0.5}
+    expected = sum(weights.get(name, 1.0) * loss.item() for name, loss in parts.items())
+    assert total.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_batch_without_any_label_costs_nothing_and_gives_no_nan(run: Run) -> None:
+    samples = batch(run)
+    for name, value in samples.items():
+        if name not in ("image", "set_id"):
+            samples[name] = torch.full_like(value, float("nan") if value.is_floating_point() else -1)
+    total, parts = run.objective(samples, 0)
+    total.backward()
+    gradients = [p.grad for p in run.objective.parameters() if p.grad is not None]
+    run.objective.zero_grad()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert {name: loss.item() for name, loss in parts.items()} == dict.fromkeys(parts, 0.0)
+
+
+def test_dynamic_weights_follow_the_means_of_epochs_and_survive_a_reload(tmp_path: Path) -> None:
+    objective = build_run(read_config(recipe(tmp_path))).objective
+    means = []
+    for epoch in range(3):
+        steps = [[1.0 + epoch + i, 2.0 * i, 3.0 - epoch] for i in range(2)]
+        for quality, scene, distortion in steps:
+            values = {"quality": quality, "scene": scene, "distortion": distortion}
+            objective.count({name: torch.tensor(value) for name, value in values.items()})
+        objective.end_epoch()
+        means.append(np.mean(steps, axis=0))
+    objective.count({name: torch.tensor(5.0) for name in ("quality", "scene", "distortion")})
+    np.testing.assert_allclose(objective.history, means[-2:])  # the ratio of the last two is all it needs
+    again = build_run(read_config(recipe(tmp_path))).objective
+    again.load_state_dict(objective.state_dict())
+    torch.testing.assert_close(
+        again._balance(), dynamic_weights(torch.tensor(np.array(means[-2:]), dtype=torch.float32))
+    )
+    assert torch.equal(again.running, objective.running) and int(again.counted) == 1
