@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import vlqa
+from vlqa.apps.cli import app
+from vlqa.errors import ConfigError
+
+FIELDS = [
+    *("path", "quality", "raw", "quality_probabilities", "scene_probabilities", "distortion_probabilities"),
+    *("scene", "distortion", "high", "low", "interval", "out_of_distribution", "model", "digest", "error"),
+]
+
+
+@pytest.fixture
+def score(tiny_model: Path):
+    def run(*arguments: object):
+        return CliRunner().invoke(
+            app, ["score", *map(str, arguments), "--model", str(tiny_model), "--device", "cpu"], catch_exceptions=True
+        )
+
+    return run
+
+
+def records(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_pipe_gets_json_lines_in_the_order_of_the_contract(score, folder, tiny_model) -> None:
+    result = score(folder)
+    assert result.exit_code == 0, result.output
+    found = records(result.stdout)
+    assert [list(record) for record in found] == [FIELDS] * 3
+    assert [Path(str(record["path"])).name for record in found] == ["a.png", "b.png", "c.png"]
+    expected = vlqa.load(tiny_model, device="cpu").predict([str(record["path"]) for record in found])
+    assert [record["raw"] for record in found] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert all(record["high"] is None and record["interval"] is None and record["error"] is None for record in found)
+    assert result.stderr == ""
+
+
+def test_a_missing_and_a_broken_file_are_records_with_an_error(score, folder) -> None:
+    (folder / "bad.png").write_bytes(b"no picture")
+    result = score(folder / "a.png", folder / "none.png", folder / "bad.png", folder / "b.png")
+    assert result.exit_code == 1
+    found = records(result.stdout)
+    assert [record["error"] is None for record in found] == [True, False, False, True]
+    assert all(record["quality"] is None and record["scene"] is None for record in found[1:3])
+    assert result.stderr.count("failed: ") == 2
+
+
+def test_no_picture_at_all_is_wrong_use(score, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = score(tmp_path / "empty", "--output", tmp_path / "x.jsonl")
+    assert isinstance(result.exception, ConfigError) and "no pictures found" in str(result.exception)
+    assert "no pictures in it" in result.stderr
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_csv_holds_empty_fields_for_none_and_json_for_probabilities(score, folder) -> None:
+    rows = list(csv.DictReader(io.StringIO(score(folder, "--format", "csv").stdout)))
+    assert list(rows[0]) == FIELDS and len(rows) == 3
+    assert rows[0]["high"] == rows[0]["error"] == ""
+    assert sum(json.loads(rows[0]["scene_probabilities"]).values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.json", "s.csv", "s.parquet"])
+def test_the_suffix_chooses_the_format_and_no_partial_file_stays(score, folder, tmp_path, name) -> None:
+    output = tmp_path / "new" / name
+    result = score(folder, "--output", output)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert [path.name for path in output.parent.iterdir()] == [name]
+    if name.endswith("parquet"):
+        table = pq.read_table(output)
+        assert table.column_names == FIELDS and table.num_rows == 3
+        assert table["high"].null_count == 3 and dict(table["scene_probabilities"][0].as_py()).keys() == {
+            "city",
+            "forest",
+        }
+    else:
+        assert len(output.read_text().splitlines()) == 3 + name.endswith("csv")
+
+
+def test_a_table_names_every_picture(score, folder, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    table = score(folder, "--format", "table").stdout
+    assert all(word in table for word in ("a.png", "b.png", "c.png", "score 1–3", "█"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "parquet"], "--format parquet needs --output"),
+        (["--output", "scores.xlsx"], "unknown suffix; use .jsonl, .csv or .parquet"),
+        (["--output", ".", "--format", "csv"], "is a directory"),
+        (["--prompts", "clip_iqq"], "clip_iqq"),
+    ],
+)
+def test_wrong_options_are_config_errors(score, folder, options, message) -> None:
+    result = score(folder, *options)
+    assert isinstance(result.exception, ConfigError) and message in str(result.exception)
+    assert result.stdout == ""
+
+
+def vlqa_command(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+    code = "import torch; torch.set_num_threads(1); from vlqa.apps.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(os.fsencode, arguments)]  # type: ignore[arg-type]
+    return subprocess.run(command, capture_output=True, check=False, timeout=300, **options)  # type: ignore[call-overload]
+
+
+def test_the_command_reports_wrong_use_in_one_line_and_status_2(tmp_path) -> None:
+    result = vlqa_command("score", "x.png", "--format", "parquet", cwd=Path(__file__).parents[2])
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.startswith(b"error: --format parquet") and result.stderr.count(b"\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_file_names_that_are_no_utf8_are_scored(folder, tiny_model) -> None:
+    odd = os.fsencode(folder) + b"/\xff\xfe.png"
+    Path(os.fsdecode(odd)).write_bytes((folder / "a.png").read_bytes())
+    root = Path(__file__).parents[2]
+    result = vlqa_command("score", os.fsdecode(odd), "--model", str(tiny_model), "--device", "cpu", cwd=root)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["path"] == os.fsdecode(odd)
+
+
+def test_a_reader_that_leaves_early_is_no_traceback(folder, tiny_model) -> None:
+    code = "from vlqa.apps.cli import main; main()"
+    arguments = ["score", *[str(folder)] * 2, "--model", str(tiny_model), "--device", "cpu"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert run.stdout is not None and run.stderr is not None
+    run.stdout.close()  # before the first record
+    message = run.stderr.read()
+    run.stderr.close()
+    assert run.wait(timeout=300) == 1
+    assert b"Traceback" not in message and b"Broken" not in message
