@@ -238,17 +238,31 @@ def content_names(photos: Sequence[Path]) -> list[str]:
 
 
 def content_scenes(photo: Path) -> Any:
-    """(9,) scene labels that a WordNet id settles: animals and plants; −1 where it says nothing."""
+    """(9,) scene labels that a file's place or WordNet id settles: 1 yes, 0 no, −1 where it says nothing.
+
+    What an object is not must be told as well: with animals alone as labels, everything became an animal.
+    """
     scenes = np.full(len(SCENES), -1)
-    if match := _WORDNET.match(photo.stem):
-        number = int(match[1])
-        if number < 2_520_000:
-            scenes[SCENES.index("animal")] = 1
-        elif 11_000_000 < number < 14_000_000:
-            scenes[SCENES.index("plant")] = 1
-        elif 9_180_000 < number < 9_500_000:
-            scenes[SCENES.index("landscape")] = 1
-    return scenes
+
+    def tell(scene: str | None, *never: str) -> Any:
+        scenes[[SCENES.index(name) for name in never]] = 0
+        if scene is not None:
+            scenes[SCENES.index(scene)] = 1
+        return scenes
+
+    if photo.parent.name == "urban100":  # facades and streets
+        return tell("cityscape", "animal", "human", "plant", "still_life", "others")
+    match = _WORDNET.match(photo.stem)
+    if match is None:
+        return scenes
+    number = int(match[1])
+    if number < 2_520_000:
+        return tell("animal", "cityscape", "night", "indoor", "still_life", "others")
+    if 9_180_000 < number < 9_500_000:
+        return tell("landscape", "animal", "indoor", "still_life", "others")
+    if 11_000_000 < number < 14_000_000:
+        return tell("plant", "animal", "cityscape", "human", "night", "others")
+    return tell(None, "animal", "plant", "landscape", "others")
 
 
 def _content(photo: Path) -> str | None:

@@ -100,12 +100,11 @@ class MultitaskObjective(nn.Module):
         p_quality, p_scene, p_distortion = marginals(joint_probabilities(logits, self.prompts.shape))
         score = expected_quality(p_quality)
         mos = facts["mos"].float()
-        whole = (facts["scenes"] >= 0).all(dim=1)  # a file name settles one scene and leaves the others open
-        one = torch.where(~whole & (facts["scenes"] == 1).any(dim=1), (facts["scenes"] == 1).int().argmax(dim=1), -1)
+        # each answer for itself: a file name settles some scenes and leaves others open
+        scenes = facts["scenes"].reshape(-1, 1)
         return {
             "quality": pairwise_fidelity(score, mos, facts["set_id"]),
-            "scene": multilabel_fidelity(p_scene, facts["scenes"].float(), mask=whole)
-            + categorical_fidelity(p_scene, one),
+            "scene": multilabel_fidelity(p_scene.reshape(-1, 1), scenes.float(), mask=scenes[:, 0] >= 0),
             "distortion": categorical_fidelity(p_distortion, facts["distortion"]),
             "anchor": _anchor_loss(score, mos),
         }
