@@ -50,7 +50,9 @@ def main() -> None:
     print(f"{'damage':<15}{'pair: median':>14}{'pooled':>9}{'score: median':>16}{'pooled':>9}")
     for damage, row in rows.items():
         pair, score = row["pair"], row["score"]
-        print(f"{damage:<15}{pair['median']:>14.3f}{pair['pooled']:>9.3f}{score['median']:>16.3f}{score['pooled']:>9.3f}")
+        print(
+            f"{damage:<15}{pair['median']:>14.3f}{pair['pooled']:>9.3f}{score['median']:>16.3f}{score['pooled']:>9.3f}"
+        )
 
 
 def _row(predictor: vlqa.MultitaskPredictor, photographs: list[np.ndarray], damage: str) -> dict[str, dict[str, float]]:

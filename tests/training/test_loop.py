@@ -90,7 +90,7 @@ def test_an_output_that_holds_a_run_is_refused_unless_resumed(whole: Path) -> No
 
 def test_a_run_of_another_model_is_not_resumed(whole: Path) -> None:
     config = recipe(whole.parent)
-    with pytest.raises(ConfigError, match=r"^[^\n]*another recipe[^\n]*$"):
+    with pytest.raises(ConfigError, match=r"^[^\n]*another model[^\n]*$"):
         train(config, overrides=["model.architecture.embed_dim=16"], resume=True, quiet=True)
 
 

@@ -72,7 +72,7 @@ class Renderings(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self.pristine_share = pristine_share
         self.mixture_share = mixture_share
-        self._broken: set[Path] = set()
+        self._reader = _Reader()
 
     def __len__(self) -> int:
         return 2**40  # as many as asked for: samples are made from their index
@@ -80,23 +80,13 @@ class Renderings(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """The sample of an index: `image` (3, size, size) uint8 and the fields of `Facts`."""
         rng = np.random.default_rng([self.seed, index])
-        photo, image = self._photograph(rng)
+        row, image = self._reader.draw(self.photos, rng)
+        photo = self.photos[row]
         image, facts = self._damage(random_crop(image, self.size, rng), rng)
         content = _content(photo)
         facts.content = self._content_index.get(content or "", -1)
         facts.scenes = content_scenes(photo)
         return {"image": as_tensor(image), **facts.tensors()}
-
-    def _photograph(self, rng: np.random.Generator) -> tuple[Path, Pixels]:
-        for _ in range(100):
-            photo = self.photos[int(rng.integers(len(self.photos)))]
-            try:
-                return photo, decode(photo)
-            except ImageDecodeError as error:
-                if photo not in self._broken:
-                    self._broken.add(photo)
-                    warnings.warn(f"left out of training: {error}", stacklevel=2)
-        raise ManifestError("100 photographs in a row could not be read; see the warnings above")
 
     def _damage(self, image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Facts]:
         if rng.random() < self.pristine_share:
@@ -166,6 +156,7 @@ class RatedPhotos(Dataset[dict[str, Tensor]]):
         self.set_id = set_id
         self.size = size
         self.seed = seed
+        self._reader = _Reader()
 
     def __len__(self) -> int:
         return 2**40
@@ -173,8 +164,8 @@ class RatedPhotos(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """The sample of an index: `image` (3, size, size) uint8 and the fields of `Facts`."""
         rng = np.random.default_rng([self.seed, 1, index])
-        row = int(rng.integers(len(self.mos)))
-        image = random_crop(decode(self.paths[row]), self.size, rng)
+        row, image = self._reader.draw(self.paths, rng)
+        image = random_crop(image, self.size, rng)
         mos = float(self.mos[row])
         degrees = measured_attributes(image) | {"quality": opinion_attribute(mos)}
         facts = Facts(
@@ -185,6 +176,24 @@ class RatedPhotos(Dataset[dict[str, Tensor]]):
             attributes=attribute_vector(degrees),
         )
         return {"image": as_tensor(image), **facts.tensors()}
+
+
+class _Reader:
+    """Draws pictures at random; one that cannot be read is named once and another drawn in its place."""
+
+    def __init__(self) -> None:
+        self._broken: set[Path] = set()
+
+    def draw(self, paths: Sequence[Path], rng: np.random.Generator) -> tuple[int, Pixels]:
+        for _ in range(100):
+            row = int(rng.integers(len(paths)))
+            try:
+                return row, decode(paths[row])
+            except ImageDecodeError as error:
+                if paths[row] not in self._broken:
+                    self._broken.add(paths[row])
+                    warnings.warn(f"left out of training: {error}", stacklevel=3)
+        raise ManifestError("100 pictures in a row could not be read; see the warnings above")
 
 
 class Interleaved(Dataset[dict[str, Tensor]]):

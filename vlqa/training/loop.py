@@ -72,6 +72,7 @@ def train(
         raise ConfigError(f"{config.output} holds a run of {stored[0]} steps; pass --resume, or choose another output")
     if stored:
         start, state = stored
+        _check_same_run(config)
         try:
             run.objective.load_state_dict(state["objective"])
             optimizer.load_state_dict(state["optimizer"])
@@ -161,6 +162,16 @@ def _decayed_apart(module: torch.nn.Module, weight_decay: float) -> list[dict[st
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _check_same_run(config: TrainConfig) -> None:
+    """Going on with other data or another model would be a run that nobody can repeat; steps and rates may change."""
+    path = config.output / "config.yaml"
+    before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    now = config.model_dump(mode="json")
+    for key in ("seed", "data", "model", "objective"):
+        if key in before and before[key] != now[key]:
+            raise ConfigError(f"{config.output} holds a run with another {key}; choose another output to change it")
 
 
 def _keep_metrics_before(path: Path, step: int) -> None:
