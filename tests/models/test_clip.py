@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
-from towers import QUALITY, RESNET, TEXT, VIT
 
+from tests.models.towers import QUALITY, RESNET, TEXT, VIT
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip import ClipBackbone, build_backbone, resolve_architecture

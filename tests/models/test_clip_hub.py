@@ -8,8 +8,8 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
-from towers import VIT
 
+from tests.models.towers import VIT
 from vlqa import artifacts
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.models import clip, clip_hub

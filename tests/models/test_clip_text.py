@@ -9,8 +9,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from towers import QUALITY, TEXT, VIT
 
+from tests.models.towers import QUALITY, TEXT, VIT
 from vlqa.models import clip_backbone, text_cache
 from vlqa.models.clip import ClipBackbone, build_backbone
 from vlqa.models.text_tower import forward_trimmed

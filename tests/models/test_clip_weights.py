@@ -3,8 +3,8 @@ from __future__ import annotations
 import open_clip
 import pytest
 import torch
-from towers import RESNET, VIT
 
+from tests.models.towers import RESNET, VIT
 from vlqa.errors import CheckpointError
 from vlqa.models.clip import build_backbone
 from vlqa.models.clip_weights import architecture_of_openai, find_state_dict, interpolate_position, normalize_names

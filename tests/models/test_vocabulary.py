@@ -5,8 +5,8 @@ import json
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from towers import QUALITY
 
+from tests.models.towers import QUALITY
 from vlqa.models.clip import bpe_tokenizer, build_backbone
 from vlqa.models.vocabulary import SPECIAL_ROWS, PrunedTokenizer, pruned_vocabulary
 
