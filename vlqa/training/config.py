@@ -56,7 +56,7 @@ class ModelConfig(_Strict):
 
     architecture: dict[str, Any]
     prompts: str = "liqe_multitask"
-    max_shorter_side: int | None = 512
+    max_shorter_side: int | None = 384
 
 
 class ObjectiveConfig(_Strict):
