@@ -28,14 +28,14 @@ from vlqa.errors import ConfigError, ManifestError
 
 def renderings(folder: Path, **options: object) -> Renderings:
     photos = write_photos(folder / "photos")
-    given = {"size": 32, "seed": 5} | options
+    given = {"seed": 5} | options
     return Renderings(photos, OpinionTable.read(write_opinions(folder / "o.csv")), **given)  # type: ignore[arg-type]
 
 
 def rated(folder: Path, fold: object = lambda name: name, mos_range: tuple[float, float] = (0, 100)) -> RatedPhotos:
     write_photos(folder / "photos")
     manifest = Manifest.read(write_labels(folder / "labels.csv"))
-    return RatedPhotos(manifest, set_id=1, size=32, seed=5, mos_range=mos_range, fold_distortion=fold)  # type: ignore[arg-type]
+    return RatedPhotos(manifest, set_id=1, seed=5, mos_range=mos_range, fold_distortion=fold)  # type: ignore[arg-type]
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -45,17 +45,17 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
 
 
 @pytest.mark.parametrize("make", [renderings, rated])
-def test_a_sample_depends_on_seed_and_index_alone(tmp_path: Path, make: object) -> None:
+def test_a_sample_depends_on_seed_number_and_size_alone(tmp_path: Path, make: object) -> None:
     one, other = make(tmp_path), make(tmp_path)  # type: ignore[operator]
-    forwards = [one[index] for index in range(6)]
+    forwards = [one.sample(index, 32) for index in range(6)]
     for index in reversed(range(6)):
-        assert_same(other[index], forwards[index])
+        assert_same(other.sample(index, 32), forwards[index])
     other.seed = 6
-    assert any(not torch.equal(other[index]["image"], forwards[index]["image"]) for index in range(6))
+    assert any(not torch.equal(other.sample(index, 32)["image"], forwards[index]["image"]) for index in range(6))
 
 
 def test_samples_are_crops_with_every_fact(tmp_path: Path) -> None:
-    sample = renderings(tmp_path)[0]
+    sample = renderings(tmp_path).sample(0, 32)
     assert sample["image"].shape == (3, 32, 32) and sample["image"].dtype == torch.uint8
     assert sample["scenes"].shape == (9,) and sample["attributes"].shape == (10,)
 
@@ -67,7 +67,7 @@ def test_a_broken_photograph_is_left_out_with_one_warning(tmp_path: Path) -> Non
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for index in range(60):
-            samples[index]
+            samples.sample(index, 32)
     assert [str(warning.message).count("left out of training") for warning in caught] == [1]
     assert broken.name in str(caught[0].message)
 
@@ -78,19 +78,21 @@ def test_nothing_but_broken_photographs_is_an_error(tmp_path: Path) -> None:
     for photo in samples.photos:
         photo.write_bytes(b"")
     with pytest.raises(ManifestError, match="could not be read"):
-        samples[0]
+        samples.sample(0, 32)
 
 
 def test_shares_of_undamaged_and_mixed_pictures_are_kept(tmp_path: Path) -> None:
-    undamaged = renderings(tmp_path, pristine_share=1.0)[3]
+    undamaged = renderings(tmp_path, pristine_share=1.0).sample(3, 32)
     assert int(undamaged["type"]) == PRISTINE_TYPE and float(undamaged["mos"]) == pytest.approx(PRISTINE_OPINION)
     assert int(undamaged["distortion"]) == -1 and int(undamaged["severity"]) == -1
     single = renderings(tmp_path, pristine_share=0.0, mixture_share=0.0)
     mixed = renderings(tmp_path, pristine_share=0.0, mixture_share=1.0)
-    types = [int(single[index]["type"]) for index in range(40)]
+    types = [int(single.sample(index, 32)["type"]) for index in range(40)]
     assert PRISTINE_TYPE not in types and len(set(types)) > 10
-    assert {int(mixed[index]["type"]) for index in range(20)} == {-1}
-    assert np.mean([float(mixed[i]["mos"]) for i in range(20)]) < np.mean([float(single[i]["mos"]) for i in range(40)])
+    assert {int(mixed.sample(index, 32)["type"]) for index in range(20)} == {-1}
+    assert np.mean([float(mixed.sample(i, 32)["mos"]) for i in range(20)]) < np.mean(
+        [float(single.sample(i, 32)["mos"]) for i in range(40)]
+    )
 
 
 def test_the_damage_named_is_the_damage_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +105,7 @@ def test_the_damage_named_is_the_damage_done(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(training_sets, "degrade_by", spy)
     samples = renderings(tmp_path, pristine_share=0.0, mixture_share=0.0)
     for index in range(40):
-        sample = samples[index]
+        sample = samples.sample(index, 32)
         if int(sample["type"]) >= 0:
             assert int(sample["type"]) == done[-1] - 1
             assert int(sample["distortion"]) == DISTORTIONS.index(TYPES[done[-1] - 1].distortion)
@@ -124,14 +126,13 @@ def test_counted_patches_are_as_dense_on_a_crop_as_on_a_whole_picture(
     samples = renderings(tmp_path)
     rng = np.random.default_rng(0)
     crop = np.zeros((192, 192, 3), np.uint8)
-    for _ in range(600):
-        number, level, _ = samples._one_damage(crop, rng)
-        if number in (20, 23):
+    for number in (20, 23):
+        for _ in range(20):
+            level, _ = samples._one_damage(crop, number, rng)
             whole = float(np.interp(level, range(1, 6), TYPES[number - 1].levels))
             share = whole * 192 * 192 / (512 * 384)
             assert seen[number][-1][0] in {max(1, np.floor(share)), max(1, np.floor(share) + 1)}
-    assert len(seen[20]) > 5 and len(seen[23]) > 5
-    samples._one_damage(np.zeros((32, 32, 3), np.uint8), rng)
+        samples._one_damage(np.zeros((32, 32, 3), np.uint8), number, rng)
     assert all(parameter >= 1 for number in (20, 23) for parameter, _ in seen[number])
 
 
@@ -144,7 +145,7 @@ def test_rated_photographs_have_their_opinions_on_1_to_5_and_their_labels(tmp_pa
     assert samples.scenes[1][[SCENES.index("animal"), SCENES.index("human")]].tolist() == [1, 1]
     assert samples.scenes[1].sum() == 2
     assert rated(tmp_path, mos_range=(100, 0)).mos.tolist() == pytest.approx([4.2, 3.6, 3.0, 2.4, 1.8, 1.2])
-    assert int(samples[0]["set_id"]) == 1 and int(samples[0]["type"]) == -1
+    assert int(samples.sample(0, 32)["set_id"]) == 1 and int(samples.sample(0, 32)["type"]) == -1
 
 
 def test_unknown_names_of_scenes_and_distortions_are_refused(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_unknown_names_of_scenes_and_distortions_are_refused(tmp_path: Path) -> 
     (tmp_path / "labels.csv").write_text("path,mos,scenes\nphotos/street.png,3,moon\nphotos/field.png,4,night\n")
     manifest = Manifest.read(tmp_path / "labels.csv")
     with pytest.raises(ManifestError, match="unknown scene 'moon'; known are animal"):
-        RatedPhotos(manifest, set_id=1, size=32, seed=0, mos_range=(0, 1), fold_distortion=str)
+        RatedPhotos(manifest, set_id=1, seed=0, mos_range=(0, 1), fold_distortion=str)
 
     def refuse(name: str) -> str:
         raise ConfigError(f"{name!r} is no distortion")
@@ -161,19 +162,62 @@ def test_unknown_names_of_scenes_and_distortions_are_refused(tmp_path: Path) -> 
         rated(tmp_path, refuse)
 
 
+class Named:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def sample(self, number: int, size: int) -> dict[str, object]:
+        return {"name": self.name, "number": number, "size": size}
+
+
 def test_every_batch_has_the_same_places_for_each_set() -> None:
-    class Named(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def __getitem__(self, index: int) -> tuple[str, int]:
-            return self.name, index
-
-    mixed = Interleaved([Named("a"), Named("b")], [4, 2])
-    names = "".join(mixed[index][0] for index in range(18))
+    mixed = Interleaved([Named("a"), Named("b")], [4, 2], [32], seed=0)  # type: ignore[list-item]
+    samples = [mixed[index] for index in range(18)]
+    names = "".join(str(sample["name"]) for sample in samples)
     assert names[:6] == names[6:12] == names[12:] and names[:6].count("a") == 4
     assert all(names[half : half + 3].count("b") == 1 for half in (0, 3))  # each of two processes has its share
-    assert [mixed[index][1] for index in range(18)] == list(range(18))
+    for name, count in (("a", 12), ("b", 6)):  # nothing is left out and nothing comes twice
+        assert [sample["number"] for sample in samples if sample["name"] == name] == list(range(count))
+
+
+def test_a_batch_has_one_size_and_every_size_has_its_batches() -> None:
+    mixed = Interleaved([Named("a")], [4], [32, 48, 64], seed=0)  # type: ignore[list-item]
+    sizes = [[mixed[4 * batch + place]["size"] for place in range(4)] for batch in range(60)]
+    assert all(len(set(batch)) == 1 for batch in sizes)
+    counts = [sum(batch[0] == size for batch in sizes) for size in (32, 48, 64)]
+    assert min(counts) > 10
+    again = Interleaved([Named("a")], [4], [32, 48, 64], seed=0)  # type: ignore[list-item]
+    assert [[again[4 * batch]["size"]] * 4 for batch in range(60)] == sizes
+
+
+def test_neighbours_are_versions_of_one_crop(tmp_path: Path) -> None:
+    clean = renderings(tmp_path, pristine_share=1.0, versions=3)
+    images = [clean.sample(number, 32)["image"] for number in range(12)]
+    for first in range(0, 12, 3):
+        assert torch.equal(images[first], images[first + 1]) and torch.equal(images[first], images[first + 2])
+    assert not any(torch.equal(images[first - 1], images[first]) for first in (3, 6, 9))
+    damaged = renderings(tmp_path, pristine_share=0.0, mixture_share=0.0)
+    pairs = [tuple(int(damaged.sample(number + k, 32)["type"]) for k in range(2)) for number in range(0, 120, 2)]
+    seen = [pair for pair in pairs if -1 not in pair]
+    assert 0.15 < np.mean([first == second for first, second in seen]) < 0.5  # levels of one type meet, others too
+
+
+def test_damage_before_reduction_keeps_the_size_and_shows_more_of_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged_at: list[int] = []
+
+    def spy(image: np.ndarray, number: int, parameter: float, rng: object) -> np.ndarray:
+        damaged_at.append(image.shape[0])
+        return image
+
+    monkeypatch.setattr(training_sets, "degrade_by", spy)
+    options = {"pristine_share": 0.0, "mixture_share": 0.0, "versions": 1}
+    reduced, plain = (renderings(tmp_path, reduced_share=share, **options) for share in (1.0, 0.0))
+    assert all(reduced.sample(number, 32)["image"].shape == (3, 32, 32) for number in range(20))
+    assert max(damaged_at) > 50 and len(set(damaged_at)) > 8 and min(damaged_at) >= 32
+    damaged_at.clear()
+    assert plain.sample(0, 32)["image"].shape == (3, 32, 32) and damaged_at == [32]
 
 
 @pytest.mark.parametrize("shape", [(20, 90), (32, 32), (33, 64), (200, 50)])

@@ -70,7 +70,7 @@ def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
             "rated": [{"labels": str(write_labels(folder / "labels.csv")), "exclude_folds": [0], "per_batch": 2}],
             "renderings_per_batch": 4,
             "held_out_photos": 1,
-            "size": 32,
+            "sizes": [32],
             "workers": 0,
         },
         "model": {"architecture": ARCHITECTURE, "max_shorter_side": 64},

@@ -17,13 +17,13 @@ def build(document: dict[str, Any], *overrides: str) -> Any:
 
 
 def test_folds_that_are_left_out_are_left_out(tmp_path: Path) -> None:
-    rated = build(recipe(tmp_path), "data.rated.0.exclude_folds=[0, 2]").samples.sets[1]
+    rated = build(recipe(tmp_path), "data.rated.0.exclude_folds=[0, 2]").samples.sources[1]
     assert [Path(path).stem for path in rated.paths] == ["n02099601_golden_retriever", "street"]
     assert rated.mos.tolist() == pytest.approx([1 + 4 * 0.35, 1 + 4 * 0.8])
 
 
 def test_all_folds_are_used_where_none_is_left_out(tmp_path: Path) -> None:
-    assert len(build(recipe(tmp_path), "data.rated.0.exclude_folds=[]").samples.sets[1].paths) == 6
+    assert len(build(recipe(tmp_path), "data.rated.0.exclude_folds=[]").samples.sources[1].paths) == 6
 
 
 def test_leaving_out_folds_needs_their_column_and_something_left(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_held_out_photographs_take_no_part_wherever_they_lie(tmp_path: Path) -> 
     assert len(held_out) == 3 and sorted([*training, *held_out]) == photos
     moved = find_photos([write_photos(tmp_path / "elsewhere")[0].parent])
     assert [path.name for path in split_photos(moved, 3)[1]] == [path.name for path in held_out]
-    used = build(recipe(tmp_path), "data.held_out_photos=3").samples.sets[0].photos
+    used = build(recipe(tmp_path), "data.held_out_photos=3").samples.sources[0].photos
     assert {path.name for path in used} == {path.name for path in training}
 
 

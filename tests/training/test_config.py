@@ -31,7 +31,7 @@ def test_overrides_reach_nested_keys_lists_and_keys_that_were_left_out() -> None
         RECIPE,
         [
             "steps=20",
-            "data.size=224",
+            "data.sizes=[224]",
             "data.photos.1=c",
             "data.rated.0.per_batch=4",
             "data.rated.0.exclude_folds=[2]",
@@ -40,7 +40,7 @@ def test_overrides_reach_nested_keys_lists_and_keys_that_were_left_out() -> None
             "output=runs/a=b",
         ],
     )
-    assert (changed.steps, changed.data.size, changed.data.photos) == (20, 224, (Path("a"), Path("c")))
+    assert (changed.steps, changed.data.sizes, changed.data.photos) == (20, (224,), (Path("a"), Path("c")))
     assert (changed.data.rated[0].per_batch, changed.data.rated[0].exclude_folds) == (4, (2,))
     assert changed.model.architecture["vision_cfg"]["widths"] == [32, 16]
     assert changed.optimizer.learning_rate == 5e-4 and changed.output == Path("runs/a=b")
@@ -48,7 +48,7 @@ def test_overrides_reach_nested_keys_lists_and_keys_that_were_left_out() -> None
 
 def test_overrides_leave_the_callers_mapping_alone() -> None:
     before = copy.deepcopy(RECIPE)
-    read_config(RECIPE, ["data.size=224", "data.photos.0=c", "optimizer.clip_norm=1"])
+    read_config(RECIPE, ["data.sizes=[224]", "data.photos.0=c", "optimizer.clip_norm=1"])
     assert before == RECIPE
 
 
@@ -65,7 +65,8 @@ def test_of_two_overrides_of_a_key_the_last_holds() -> None:
         ("steps=many", "recipe: steps: .*found 'many'"),
         ("stepz=3", "recipe: stepz: "),
         ("data.sise=3", "recipe: data.sise: "),
-        ("data.size=31", "recipe: data.size: .*32, found 31"),
+        ("data.sizes=[31]", "recipe: data.sizes.0: .*32, found 31"),
+        ("data.sizes=[]", "recipe: data.sizes: .*at least 1"),
         ("precision=fp64", "recipe: precision: .*'fp32' or 'bf16'"),
         ("method=liqe", "recipe: method: "),
         ("steps.more=3", "steps holds a value, not keys"),

@@ -1,6 +1,6 @@
 """Pictures to learn from: photographs degraded on the fly, and rated photographs.
 
-A sample depends on the seed and its index alone, so that a run can be resumed anywhere by counting.
+A sample depends on the seed, its number and its size alone, so that a run can be resumed anywhere by counting.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -37,21 +38,34 @@ from vlqa.types import Pixels
 
 PRISTINE_TYPE = 25
 _INVISIBLE = {(1, 1), (3, 1), (8, 1), (18, 3), (25, 3)}  # type and level that leave an 8-bit picture nearly unchanged
+_SAME_TYPE = 0.5  # share of the damages that a crop's versions have in common, so that levels of one type meet
+_MOST_REDUCED = 1.8  # times a crop is larger when it is damaged than when it is seen
 _COUNTED = (20, 23)  # parameters that count patches on a whole picture, which KADID-10k's 512×384 is
 _KADID_AREA_PX = 512 * 384
 _WORDNET = re.compile(r"n(\d{8})_(.+)")
 
 
-class Renderings(Dataset[dict[str, Tensor]]):
+class SampleSource(Protocol):
+    """As many labelled pictures as asked for, each made from its number."""
+
+    def sample(self, number: int, size: int) -> dict[str, Tensor]:
+        """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
+        ...
+
+
+class Renderings:
     """Crops of photographs with one or two random damages, labelled by the opinion table.
+
+    Neighbours share a crop, so that every batch asks which of two versions of one picture looks better.
 
     Args:
         photos: paths; a file that cannot be read is left out, with one warning.
         opinions: mean opinion of each type and level.
-        size: side of the crop, pixels.
-        seed: with the index it decides everything about a sample.
+        seed: with the number it decides everything about a sample.
         pristine_share: share of samples without damage.
         mixture_share: share of samples with two damages.
+        reduced_share: share of crops damaged at a larger size than the encoder sees, as pictures from a camera are.
+        versions: samples in a row that share a crop.
     """
 
     def __init__(
@@ -59,47 +73,55 @@ class Renderings(Dataset[dict[str, Tensor]]):
         photos: Sequence[Path],
         opinions: OpinionTable,
         *,
-        size: int,
         seed: int,
         pristine_share: float = 0.08,
         mixture_share: float = 0.2,
+        reduced_share: float = 0.4,
+        versions: int = 2,
     ) -> None:
         self.photos = list(photos)
         self.contents = content_names(photos)
         self._content_index = {name: i for i, name in enumerate(self.contents)}
         self.opinions = opinions
-        self.size = size
         self.seed = seed
         self.pristine_share = pristine_share
         self.mixture_share = mixture_share
+        self.reduced_share = reduced_share
+        self.versions = versions
         self._reader = _Reader()
 
-    def __len__(self) -> int:
-        return 2**40  # as many as asked for: samples are made from their index
+    def sample(self, number: int, size: int) -> dict[str, Tensor]:
+        """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
+        shared = np.random.default_rng([self.seed, 0, number // self.versions])
+        row, image = self._reader.draw(self.photos, shared)
+        before = size
+        if shared.random() < self.reduced_share:
+            before = max(size, min(*image.shape[:2], round(size * shared.uniform(1, _MOST_REDUCED))))
+        image = random_crop(image, before, shared)
+        common_type = int(shared.integers(1, 26))
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The sample of an index: `image` (3, size, size) uint8 and the fields of `Facts`."""
-        rng = np.random.default_rng([self.seed, index])
-        row, image = self._reader.draw(self.photos, rng)
+        image, facts = self._damage(image, common_type, np.random.default_rng([self.seed, 3, number]))
+        if before != size:
+            image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
         photo = self.photos[row]
-        image, facts = self._damage(random_crop(image, self.size, rng), rng)
-        content = _content(photo)
-        facts.content = self._content_index.get(content or "", -1)
+        facts.content = self._content_index.get(_content(photo) or "", -1)
         facts.scenes = content_scenes(photo)
         return {"image": as_tensor(image), **facts.tensors()}
 
-    def _damage(self, image: Pixels, rng: np.random.Generator) -> tuple[Pixels, Facts]:
+    def _damage(self, image: Pixels, common_type: int, rng: np.random.Generator) -> tuple[Pixels, Facts]:
         if rng.random() < self.pristine_share:
             degrees = damage_attributes(None, 1.0) | measured_attributes(image)
             degrees["quality"] = opinion_attribute(PRISTINE_OPINION)
             return image, Facts(mos=PRISTINE_OPINION, type=PRISTINE_TYPE, attributes=attribute_vector(degrees))
-        number, level, image = self._one_damage(image, rng)
+        number = common_type if rng.random() < _SAME_TYPE else int(rng.integers(1, 26))
+        level, image = self._one_damage(image, number, rng)
         mos = self.opinions.opinion(number, level)
         visible = (number, round(level)) not in _INVISIBLE
         degrees = damage_attributes(number, self.opinions.visibility(number, level))
         mixed = rng.random() < self.mixture_share
         if mixed:
-            second, second_level, image = self._one_damage(image, rng)
+            second = int(rng.integers(1, 26))
+            second_level, image = self._one_damage(image, second, rng)
             other = self.opinions.opinion(second, second_level)
             later = damage_attributes(second, self.opinions.visibility(second, second_level))
             degrees = {name: float(np.minimum(degrees[name], later[name])) for name in degrees}
@@ -115,24 +137,22 @@ class Renderings(Dataset[dict[str, Tensor]]):
             severity=(0 if mos > 3.6 else 1 if mos > 2.4 else 2) if visible else -1,
         )
 
-    def _one_damage(self, image: Pixels, rng: np.random.Generator) -> tuple[int, float, Pixels]:
-        number = int(rng.integers(1, 26))
+    def _one_damage(self, image: Pixels, number: int, rng: np.random.Generator) -> tuple[float, Pixels]:
         level = float(rng.integers(1, 6)) if rng.random() < 0.5 else float(rng.uniform(1, 5))
         parameter = float(np.interp(level, np.arange(1, 6), TYPES[number - 1].levels))
         if number in _COUNTED:  # as dense on a crop as on the picture that was rated, but always to be seen
             expected = parameter * image.shape[0] * image.shape[1] / _KADID_AREA_PX
             parameter = max(1, math.floor(expected + rng.random()))
-        return number, level, degrade_by(image, number, parameter, rng)
+        return level, degrade_by(image, number, parameter, rng)
 
 
-class RatedPhotos(Dataset[dict[str, Tensor]]):
+class RatedPhotos:
     """Random crops of rated photographs, with whatever labels their manifest has.
 
     Args:
         manifest: rated photographs; their opinions are mapped linearly from `mos_range` to 1–5.
         set_id: number of the set; pairs are compared only within one.
-        size: side of the crop, pixels.
-        seed: with the index it decides everything about a sample.
+        seed: with the number it decides everything about a sample.
         mos_range: worst and best value of the manifest's scale.
         fold_distortion: a set's own name of a distortion to one of `DISTORTIONS`.
     """
@@ -142,7 +162,6 @@ class RatedPhotos(Dataset[dict[str, Tensor]]):
         manifest: Manifest,
         *,
         set_id: int,
-        size: int,
         seed: int,
         mos_range: tuple[float, float],
         fold_distortion: Callable[[str], str],
@@ -154,18 +173,14 @@ class RatedPhotos(Dataset[dict[str, Tensor]]):
         self.distortions = [DISTORTIONS.index(fold_distortion(name)) if name else -1 for name in names]
         self.scenes = [_scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
         self.set_id = set_id
-        self.size = size
         self.seed = seed
         self._reader = _Reader()
 
-    def __len__(self) -> int:
-        return 2**40
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The sample of an index: `image` (3, size, size) uint8 and the fields of `Facts`."""
-        rng = np.random.default_rng([self.seed, 1, index])
+    def sample(self, number: int, size: int) -> dict[str, Tensor]:
+        """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
+        rng = np.random.default_rng([self.seed, 1, number])
         row, image = self._reader.draw(self.paths, rng)
-        image = random_crop(image, self.size, rng)
+        image = random_crop(image, size, rng)
         mos = float(self.mos[row])
         degrees = measured_attributes(image) | {"quality": opinion_attribute(mos)}
         facts = Facts(
@@ -197,26 +212,33 @@ class _Reader:
 
 
 class Interleaved(Dataset[dict[str, Tensor]]):
-    """Fixed places of every batch for each set, so that each batch has pairs of every set.
+    """Fixed places of every batch for each set, so that each batch has pairs of every set, and one size a batch.
 
     Args:
-        sets: the data sets.
+        sources: the sets.
         counts: samples of each set in a batch.
+        sizes: sides of the crops, pixels; each batch has one of them.
+        seed: with the number of the batch it decides the size.
     """
 
-    def __init__(self, sets: Sequence[Dataset[dict[str, Tensor]]], counts: Sequence[int]) -> None:
-        self.sets = list(sets)
+    def __init__(self, sources: Sequence[SampleSource], counts: Sequence[int], sizes: Sequence[int], seed: int) -> None:
+        self.sources = list(sources)
         self.counts = list(counts)
+        self.sizes = list(sizes)
+        self.seed = seed
         # spread evenly, so that a process that takes a part of a batch has its share of every set
-        places = [((k + 0.5) / count, i) for i, count in enumerate(counts) for k in range(count)]
-        self._owner = [i for _, i in sorted(places)]
+        places = sorted(((k + 0.5) / count, i, k) for i, count in enumerate(counts) for k in range(count))
+        self._places = [(i, k) for _, i, k in places]
 
     def __len__(self) -> int:
-        return 2**40
+        return 2**40  # as many as asked for: samples are made from their number
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Sample `index` of the whole run."""
-        return self.sets[self._owner[index % len(self._owner)]][index]
+        batch, place = divmod(index, len(self._places))
+        source, k = self._places[place]
+        size = int(np.random.default_rng([self.seed, 4, batch]).choice(self.sizes))
+        return self.sources[source].sample(batch * self.counts[source] + k, size)
 
 
 def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:

@@ -27,6 +27,7 @@ from vlqa.resources import bundled
 from vlqa.training.captions import all_words
 from vlqa.training.config import DataConfig, RatedSet, TrainConfig
 from vlqa.training.multitask import MultitaskObjective
+from vlqa.training.teacher import MobileNetV2Teacher
 
 
 @dataclass(frozen=True)
@@ -64,23 +65,26 @@ def _multitask(config: TrainConfig) -> Run:
     renderings = Renderings(
         training,
         OpinionTable.read(config.data.opinions),
-        size=config.data.size,
         seed=config.seed,
         pristine_share=config.data.pristine_share,
         mixture_share=config.data.mixture_share,
+        reduced_share=config.data.reduced_share,
+        versions=config.data.versions,
     )
     rated = _rated_sets(config.data, config.seed, prompts)
     counts = [config.data.renderings_per_batch, *(entry.per_batch for entry in config.data.rated)]
     architecture = with_vocabulary(config.model.architecture, renderings.contents)
     backbone = build_backbone(architecture)
-    objective = MultitaskObjective(backbone, prompts, renderings.contents, config.objective, config.seed)
+    teacher = MobileNetV2Teacher(config.data.teacher) if config.data.teacher else None
+    objective = MultitaskObjective(backbone, prompts, renderings.contents, config.objective, config.seed, teacher)
+    samples = Interleaved([renderings, *rated], counts, config.data.sizes, config.seed)
 
     def predictor() -> MultitaskPredictor:
         return MultitaskPredictor(
             backbone.eval(), prompts, WholeImage(max_shorter_side=config.model.max_shorter_side), name=config.name
         )
 
-    return Run(objective, Interleaved([renderings, *rated], counts), sum(counts), predictor)
+    return Run(objective, samples, sum(counts), predictor)
 
 
 def _check_labels(prompts: PromptSet) -> None:
@@ -103,7 +107,6 @@ def _rated_sets(data: DataConfig, seed: int, prompts: PromptSet) -> list[RatedPh
         rated = RatedPhotos(
             manifest,
             set_id=number,
-            size=data.size,
             seed=seed,
             mos_range=entry.mos_range,
             fold_distortion=functools.partial(prompts.fold, "distortion"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -45,9 +45,18 @@ class DataConfig(_Strict):
     held_out_photos: int = Field(
         60, ge=0, description="photographs kept for validation, chosen by a digest of their names"
     )
-    size: int = Field(default=192, ge=32)
+    sizes: tuple[Annotated[int, Field(ge=32)], ...] = Field(
+        default=(192,), min_length=1, description="sides of the crops in px; each batch has one of them"
+    )
     pristine_share: float = Field(default=0.08, ge=0, le=1)
     mixture_share: float = Field(default=0.2, ge=0, le=1)
+    reduced_share: float = Field(
+        default=0.4, ge=0, le=1, description="crops that are damaged at a larger size than the encoder sees"
+    )
+    versions: int = Field(default=2, ge=1, description="neighbours in a batch that share a crop")
+    teacher: Path | None = Field(
+        default=None, description="a MobileNetV2 whose statistics the image tower learns to predict"
+    )
     workers: int = Field(default=1, ge=0)
 
 
@@ -74,6 +83,7 @@ class ObjectiveConfig(_Strict):
     type: float = Field(
         default=0.5, description="25 types from the image features by a linear head that is thrown away"
     )
+    teacher: float = Field(default=0.5, description="statistics of the teacher, by a linear head that is thrown away")
 
 
 class OptimizerConfig(_Strict):

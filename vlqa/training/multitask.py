@@ -20,16 +20,19 @@ from vlqa.models.clip import ClipBackbone
 from vlqa.prompts import PromptSet
 from vlqa.training.captions import caption_batch, describes, opposite_sentences
 from vlqa.training.config import ObjectiveConfig
+from vlqa.training.teacher import MobileNetV2Teacher
 
 TASKS = ("quality", "scene", "distortion")
+_TAUGHT = 4  # every fourth picture is shown to the teacher, which costs as much as the tower
 
 
 class MultitaskObjective(nn.Module):
     """Losses of a dual tower on a batch of labelled pictures.
 
     Quality, scene and distortion come from one softmax over all joint prompts (LIQE, arXiv 2303.14968) and are weighted
-    by dynamic weight average. Three further losses, which the paper has not, make a tower trained from nothing
-    understand free sentences: opposite sentences for measured or known properties, captions, and the type of damage.
+    by dynamic weight average. Further losses, which the paper has not, make a tower trained from nothing understand
+    free sentences: opposite sentences for measured or known properties, captions, and the type of damage; and what a
+    teacher sees in every fourth picture.
 
     Args:
         backbone: the dual tower that is trained.
@@ -37,6 +40,7 @@ class MultitaskObjective(nn.Module):
         contents: names of the object classes, for captions.
         config: weights of the losses.
         seed: with the step it decides the sentences.
+        teacher: network whose statistics are predicted from the image features; None goes without.
     """
 
     tokens: Tensor
@@ -45,7 +49,13 @@ class MultitaskObjective(nn.Module):
     counted: Tensor
 
     def __init__(
-        self, backbone: ClipBackbone, prompts: PromptSet, contents: Sequence[str], config: ObjectiveConfig, seed: int
+        self,
+        backbone: ClipBackbone,
+        prompts: PromptSet,
+        contents: Sequence[str],
+        config: ObjectiveConfig,
+        seed: int,
+        teacher: MobileNetV2Teacher | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -54,6 +64,10 @@ class MultitaskObjective(nn.Module):
         self.config = config
         self.seed = seed
         self.type_head = nn.Linear(backbone.embed_dim, PRISTINE_TYPE + 1)
+        self.teacher = teacher
+        if teacher is not None:
+            self.teacher_head = nn.Linear(backbone.embed_dim, teacher.statistics_dim)
+            self.standard = nn.BatchNorm1d(teacher.statistics_dim, affine=False)
         self.register_buffer("tokens", backbone.tokenizer(list(prompts.texts)), persistent=False)
         self.register_buffer("history", torch.zeros(0, len(TASKS)))
         self.register_buffer("running", torch.zeros(len(TASKS)))
@@ -88,6 +102,9 @@ class MultitaskObjective(nn.Module):
         holds, known = (mask.to(scale.device) for mask in describes(captions, {k: v.cpu() for k, v in facts.items()}))
         parts["captions"] = multi_positive_loss(cosine_logits(image_features, caption_texts, scale), holds, known)
         parts["type"] = _type_loss(self.type_head(raw.float()), facts["type"])
+        if self.teacher is not None:
+            seen = self.standard(self.teacher(batch["image"][::_TAUGHT]).float())
+            parts["teacher"] = F.mse_loss(self.teacher_head(raw[::_TAUGHT].float()), seen)
 
         balance = dict(zip(TASKS, self._balance(), strict=True))
         total = sum(
