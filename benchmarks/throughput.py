@@ -180,10 +180,15 @@ def _start() -> dict[str, float]:
 
 
 def _machine() -> dict[str, Any]:
-    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    name = model[1] if model else platform.processor()
-    load = os.getloadavg()[0]
-    return {"cpu": name, "cores": os.cpu_count(), "python": platform.python_version(), "load_at_start": load}
+    text = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.+)", text)
+    return {
+        "cpu": model[1] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "amx_bf16": "amx_bf16" in text,  # without it bf16 is no faster than fp32
+        "python": platform.python_version(),
+        "load_at_start": os.getloadavg()[0],
+    }
 
 
 def _commit() -> str:

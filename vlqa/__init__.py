@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ImageWarning,
         ManifestError,
         MissingExtraError,
+        TextWarning,
         UnknownModelError,
         VLQAError,
     )
@@ -45,6 +46,7 @@ _WHERE = {
         "ImageWarning",
         "ManifestError",
         "MissingExtraError",
+        "TextWarning",
         "UnknownModelError",
         "VLQAError",
     ),
@@ -72,6 +74,7 @@ __all__ = [
     "MissingExtraError",
     "MultitaskPredictor",
     "PromptSet",
+    "TextWarning",
     "UnknownModelError",
     "VLQAError",
     "__version__",

@@ -8,7 +8,7 @@ VLQAError
 ├── MissingExtraError      an optional dependency that is not installed
 └── UnknownModelError      a model name that is not in the table
 
-ImageWarning is no error: it says that one image of several has no score.
+ImageWarning and TextWarning are no errors: one image of several has no score; a sentence holds what is not read.
 
 A message is one line: what was expected, what came, what to do about it.
 """
@@ -55,6 +55,10 @@ class UnknownModelError(VLQAError, KeyError):
 
 class ImageWarning(UserWarning):
     """One image of a call has no score; the others do."""
+
+
+class TextWarning(UserWarning):
+    """A model reads less of a sentence than it says: a word it was never taught, or an end beyond its context."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

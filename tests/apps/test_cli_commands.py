@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
 import vlqa
+from tests.synthetic import openai_checkpoint
 from tests.tiny import pictures
 from tests.training.recipe import losses, recipe
 from vlqa.apps.cli import app
@@ -93,6 +96,30 @@ def test_convert_says_what_is_wrong_and_writes_nothing(tmp_path, arguments, erro
     assert isinstance(result.exception, error), result.exception
     assert message in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_convert_writes_a_model_that_scores_like_the_file(tmp_path, folder, monkeypatch) -> None:
+    monkeypatch.setenv("VLQA_CACHE", str(tmp_path / "cache"))
+    torch.save(openai_checkpoint("ViT-B-32", seed=1), tmp_path / "LIQE.pt")
+    options = ["--prompts", "liqe_quality", "--patches", "pyiqa"]
+    result = run("convert", tmp_path / "LIQE.pt", "--method", "liqe", "--output", tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["name"], config["view"]["rule"], config["prompts"]["name"]) == ("liqe", "pyiqa", "liqe_quality")
+    published = vlqa.load("liqe", weights=tmp_path / "LIQE.pt", prompts="liqe_quality", patches="pyiqa", device="cpu")
+    pictures = sorted(folder.glob("*.png"))
+    assert vlqa.load(tmp_path / "out", device="cpu").predict(pictures) == pytest.approx(published.predict(pictures))
+
+
+def test_shell_completion_offers_the_commands() -> None:
+    environment = os.environ | {"_VLQA_COMPLETE": "complete_bash", "COMP_WORDS": "vlqa ev", "COMP_CWORD": "1"}
+    code = "import sys; sys.argv = ['vlqa']; from vlqa.apps.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.split() == ["evaluate"], result.stderr
 
 
 def test_train_prints_the_folder_of_the_model(tmp_path) -> None:

@@ -146,3 +146,46 @@ def test_a_reader_that_leaves_early_is_no_traceback(folder, tiny_model) -> None:
     run.stderr.close()
     assert run.wait(timeout=300) == 1
     assert b"Traceback" not in message and b"Broken" not in message
+
+
+def test_bf16_scores_are_near_those_of_fp32(score, folder) -> None:
+    exact = [record["raw"] for record in records(score(folder).stdout)]
+    coarse = [record["raw"] for record in records(score(folder, "--precision", "bf16").stdout)]
+    assert coarse == pytest.approx(exact, abs=0.05) and coarse != exact
+    refused = score(folder, "--precision", "fp16")
+    assert isinstance(refused.exception, ConfigError) and "--precision bf16 or fp32" in str(refused.exception)
+
+
+def test_ctrl_c_is_status_130_and_keeps_what_was_written(folder, tiny_model, tmp_path) -> None:
+    code = (
+        "import importlib, os, signal\n"
+        "command = importlib.import_module('vlqa.apps.cli.score')\n"
+        "echo = command._echo_error\n"
+        "def interrupt(record, *rest):\n"
+        "    if record.path.endswith('b.png'):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    echo(record, *rest)\n"
+        "command._echo_error = interrupt\n"
+        "from vlqa.apps.cli import main; main()"
+    )
+    output = tmp_path / "scores.jsonl"
+    arguments = ["score", str(folder), "--model", str(tiny_model), "--device", "cpu", "--output", str(output)]
+    root = Path(__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, cwd=root, timeout=300)
+    assert run.returncode == 130 and b"Traceback" not in run.stderr
+    assert not output.exists()
+    kept = records((tmp_path / "scores.jsonl.partial").read_text())
+    assert [Path(str(record["path"])).name for record in kept] == ["a.png", "b.png"]
+
+
+def test_a_warning_is_one_line_on_standard_error(folder) -> None:
+    result = vlqa_command("score", str(folder / "a.png"), "--prompts", "words.yaml", cwd=folder)
+    assert result.returncode == 2  # no such file: now it is written
+    (folder / "words.yaml").write_text("kind: antonyms\npairs:\n  sharpness: [a zorgly photo, a blurry photo]\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    result = vlqa_command("score", str(folder / "a.png"), "--prompts", "words.yaml", cwd=folder, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.decode().splitlines() == [
+        "warning: this model was never taught 'zorgly': it reads no meaning there"
+    ]
+    assert json.loads(result.stdout)["raw"] is not None

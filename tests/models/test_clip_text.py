@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.models.towers import QUALITY, TEXT, VIT
+from vlqa.errors import TextWarning
 from vlqa.models import clip_backbone, text_cache
 from vlqa.models.clip import ClipBackbone, build_backbone
 from vlqa.models.text_tower import forward_trimmed
@@ -186,8 +187,19 @@ def test_memory_holds_a_limited_number_of_lists(backbone: ClipBackbone, monkeypa
     assert len(backbone._texts) == 2
 
 
-def test_a_pruned_tower_encodes_unknown_words() -> None:
+def test_a_pruned_tower_encodes_unknown_words_and_says_which() -> None:
     tower = build_backbone(QUALITY)
-    features = tower.encode_text(["a photo", "a qwzx"])
+    with pytest.warns(TextWarning, match="never taught 'qwzx'"):
+        features = tower.encode_text(["a photo", "a qwzx"])
     assert features.shape == (2, 16)
     assert not torch.equal(features[0], features[1])
+    tower.encode_text(["a photo", "a qwzx"])  # once a list of texts: further warnings would be errors here
+
+
+def test_a_text_that_is_cut_is_named(backbone: ClipBackbone) -> None:
+    longest = backbone.context_length - 3
+    backbone.encode_text(["photo " * longest])
+    with pytest.warns(
+        TextWarning, match=f"reads {backbone.context_length} tokens; what comes after is cut: 'cut photo"
+    ):
+        backbone.encode_text(["a photo", "cut " + "photo " * (longest + 2)])

@@ -112,6 +112,26 @@ def test_only_the_last_two_checkpoints_are_kept(whole: Path) -> None:
     assert names == ["step_00000005.safetensors", "step_00000006.safetensors"]
 
 
+def test_workers_change_no_loss_and_bf16_little(whole: Path, tmp_path: Path) -> None:
+    def course(name: str, **changes: object) -> list[float]:
+        document = recipe(whole.parent, output=str(tmp_path / name), **changes)
+        document["data"] |= {"workers": 2 if name == "workers" else 0}
+        train(document, quiet=True)
+        return [record["loss"] for record in losses(tmp_path / name)]
+
+    exact = [record["loss"] for record in losses(whole)]
+    assert course("workers") == exact
+    coarse = course("bf16", precision="bf16")
+    assert coarse != exact and coarse == pytest.approx(exact, rel=0.1)
+
+
+def test_a_run_may_mix_sizes(whole: Path, tmp_path: Path) -> None:
+    document = recipe(whole.parent, output=str(tmp_path / "run"))
+    document["data"] |= {"sizes": [32, 40, 48]}
+    train(document, quiet=True)
+    assert [record["step"] for record in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
 def test_the_loss_falls(tmp_path: Path) -> None:
     train(recipe(tmp_path, steps=30, checkpoint_every=30), quiet=True)
     course = [record["loss"] for record in losses(tmp_path / "run")]

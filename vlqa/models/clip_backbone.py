@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vlqa import artifacts
-from vlqa.errors import ConfigError
+from vlqa.errors import ConfigError, TextWarning
 from vlqa.models import text_cache
 from vlqa.models.text_tower import forward_trimmed
 from vlqa.types import Pixels
@@ -154,6 +155,7 @@ class ClipBackbone(nn.Module):
             return self._compute_text(tokens).to(device)
         key = text_cache.key(self.text_digest, tokens)
         if key not in self._texts:
+            self._warn_of_what_is_not_read(texts, tokens)
             features = text_cache.read(key)
             if features is None:
                 features = self._compute_text(tokens)
@@ -162,6 +164,20 @@ class ClipBackbone(nn.Module):
                 self._texts.pop(next(iter(self._texts)))
             self._texts[key] = features
         return self._texts[key].to(device, copy=True)
+
+    def _warn_of_what_is_not_read(self, texts: list[str], tokens: Tensor) -> None:
+        if unknown_words := getattr(self.tokenizer, "unknown_words", None):
+            unknown = unknown_words(texts)
+            if unknown:
+                words = ", ".join(repr(word) for word in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+                warnings.warn(
+                    f"this model was never taught {words}: it reads no meaning there", TextWarning, stacklevel=2
+                )
+        # a row without padding at its end is full: the tokenizers of this field cut in silence
+        full = [text for text, row in zip(texts, tokens, strict=True) if row[-1] == row.max()]
+        if full:
+            message = f"this model reads {self.context_length} tokens; what comes after is cut: {full[0][:40]!r}…"
+            warnings.warn(message, TextWarning, stacklevel=2)
 
     def _compute_text(self, tokens: Tensor) -> Tensor:
         training = self.text.training

@@ -55,7 +55,7 @@ def train(
     if not isinstance(config, TrainConfig):
         config = read_config(config, overrides)
     accelerator = Accelerator(
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        mixed_precision="no",  # it is one for all runs of a process: the recipe's precision is a matter of this loop
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
     torch.manual_seed(config.seed)
@@ -105,7 +105,8 @@ def train(
         for step in range(start, last):
             objective.train()
             batch = next(batches)
-            total, parts = model(batch, step)
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                total, parts = model(batch, step)
             accelerator.backward(total)
             accelerator.clip_grad_norm_(objective.parameters(), config.optimizer.clip_norm)
             optimizer.step()
