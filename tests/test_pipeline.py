@@ -71,6 +71,27 @@ def test_a_large_image_alone_may_exceed_and_many_patches_are_split() -> None:
     assert sizes == [(1, 3, 500, 500), *[(4, 3, 224, 224)] * 3, (3, 3, 224, 224)]
 
 
+def test_parts_of_different_sizes_come_back_in_their_order() -> None:
+    def scales(pixels: Pixels) -> list[Tensor]:
+        half = torch.nn.functional.avg_pool2d(whole(pixels).float(), 2).to(torch.uint8)
+        return [whole(pixels), half, whole(pixels) + 1]
+
+    def encode(patches: Tensor) -> Tensor:
+        if (patches[..., 0, 0] == 9).any() and patches.shape[-1] == 8:
+            raise ValueError("half of nine")
+        return means(patches)
+
+    images = [square(value, 16 if value % 3 else 32) for value in (3, 9, 4, 5, 6, 7)]
+    for batch_size in (1, 3):
+        found = list(encode_images(images, scales, encode, batch_size=batch_size, workers=0))
+        rows = [None if item.features is None else item.features[:, 0].tolist() for item in found]
+        assert rows == [[v, v, v + 1] for v in (3, 9, 4, 5, 6, 7)]
+    images[1] = square(9, 16)
+    found = list(encode_images(images, scales, encode, workers=2))
+    assert [item.error is None for item in found] == [True, False, True, True, True, True]
+    assert "half of nine" in str(found[1].error) and found[1].features is None
+
+
 def test_each_failure_is_its_own() -> None:
     def prepare(pixels: Pixels) -> Tensor:
         if pixels[0, 0, 0] == 1:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,7 +35,7 @@ class Encoded:
 
     Attributes:
         name: path of the image, None for images given as pixels.
-        features: float32 (p, d) on the CPU, one row a patch.
+        features: float32 (p, d) on the CPU, one row a patch, in the order in which the view cut them.
         error: why there are none.
     """
 
@@ -45,20 +45,37 @@ class Encoded:
 
 
 @dataclass
-class _Waiting:
-    name: str | None
-    patches: Tensor | None = None
+class _Part:
+    """Patches of one image and one shape; their features take their place."""
+
+    patches: Tensor | None
     features: Tensor | None = None
-    error: VLQAError | None = None
 
     @property
     def pixels(self) -> int:
         return 0 if self.patches is None else self.patches.numel() // 3
 
 
+@dataclass
+class _Waiting:
+    name: str | None
+    parts: list[_Part] = field(default_factory=list)
+    error: VLQAError | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.error is not None or all(part.patches is None for part in self.parts)
+
+    def encoded(self) -> Encoded:
+        if self.error is not None:
+            return Encoded(self.name, error=self.error)
+        rows = [part.features for part in self.parts if part.features is not None]
+        return Encoded(self.name, rows[0] if len(rows) == 1 else torch.cat(rows))
+
+
 def encode_images(
     images: Iterable[ImageLike],
-    prepare: Callable[[Pixels], Tensor],
+    prepare: Callable[[Pixels], Tensor | Sequence[Tensor]],
     encode: Callable[[Tensor], Tensor],
     *,
     batch_size: int = 32,
@@ -68,7 +85,8 @@ def encode_images(
 
     Args:
         images: paths, bytes, PIL images or arrays; read lazily, a bounded number ahead.
-        prepare: picture → (p, 3, h, w) uint8 patches; runs in the decoding threads.
+        prepare: picture → (p, 3, h, w) uint8 patches, or several such tensors where their sizes differ (a picture and
+            its half); runs in the decoding threads.
         encode: (n, 3, h, w) uint8 patches → (n, d) features; runs in the calling thread.
         batch_size: patches an encoder call, as pictures of 224×224: a batch holds at most `batch_size`·224² pixels
             unless a single patch is larger, so memory stays bounded for native-size pictures too.
@@ -88,11 +106,14 @@ def encode_images(
     yield from batcher.finished()
 
 
-def _prepared(images: Iterable[ImageLike], prepare: Callable[[Pixels], Tensor], workers: int) -> Iterator[_Waiting]:
+def _prepared(
+    images: Iterable[ImageLike], prepare: Callable[[Pixels], Tensor | Sequence[Tensor]], workers: int
+) -> Iterator[_Waiting]:
     def work(image: ImageLike) -> _Waiting:
         name = source_name(image)
         try:
-            return _Waiting(name, prepare(decode(image)))
+            patches = prepare(decode(image))
+            return _Waiting(name, [_Part(part) for part in ([patches] if isinstance(patches, Tensor) else patches)])
         except Exception as error:
             return _Waiting(name, error=_as_error(error))
 
@@ -113,26 +134,26 @@ def _prepared(images: Iterable[ImageLike], prepare: Callable[[Pixels], Tensor], 
 
 
 class _Batcher:
-    """Collects images by the shape of their patches and encodes a shape when a batch of it is full."""
+    """Collects patches by their shape and encodes a shape when a batch of it is full."""
 
     def __init__(self, encode: Callable[[Tensor], Tensor], batch_pixels: int) -> None:
         self.encode = encode
         self.batch_pixels = batch_pixels
         self.order: deque[_Waiting] = deque()
-        self.shapes: dict[torch.Size, list[_Waiting]] = {}
+        self.shapes: dict[torch.Size, list[tuple[_Waiting, _Part]]] = {}
         self.waiting_pixels = 0
 
     def add(self, item: _Waiting) -> None:
         self.order.append(item)
-        if item.patches is None:
-            return
-        shape = item.patches.shape[1:]
-        if sum(other.pixels for other in self.shapes.get(shape, ())) + item.pixels > self.batch_pixels:
-            self.encode_shape(shape)
-        self.shapes.setdefault(shape, []).append(item)
-        self.waiting_pixels += item.pixels
-        if item.pixels >= self.batch_pixels:
-            self.encode_shape(shape)
+        for part in item.parts:
+            assert part.patches is not None
+            shape = part.patches.shape[1:]
+            if sum(other.pixels for _, other in self.shapes.get(shape, ())) + part.pixels > self.batch_pixels:
+                self.encode_shape(shape)
+            self.shapes.setdefault(shape, []).append((item, part))
+            self.waiting_pixels += part.pixels
+            if part.pixels >= self.batch_pixels:
+                self.encode_shape(shape)
         while self.waiting_pixels > _WAITING_BATCHES * self.batch_pixels:
             self.encode_oldest()
 
@@ -140,46 +161,45 @@ class _Batcher:
         # an image that waits for company must not hold back an endless line of finished ones
         if len(self.order) > _WAITING_BATCHES * max(1, self.batch_pixels // PATCH_PIXELS):
             self.encode_oldest()
-        while self.order and self.order[0].patches is None:
-            item = self.order.popleft()
-            yield Encoded(item.name, item.features, item.error)
+        while self.order and self.order[0].done:
+            yield self.order.popleft().encoded()
 
     def flush(self) -> None:
         for shape in list(self.shapes):
             self.encode_shape(shape)
 
     def encode_oldest(self) -> None:
-        oldest = next((item.patches for item in self.order if item.patches is not None), None)
+        waiting = (part.patches for item in self.order for part in item.parts if part.patches is not None)
+        oldest = next(waiting, None)
         if oldest is not None:
             self.encode_shape(oldest.shape[1:])
 
     def encode_shape(self, shape: torch.Size) -> None:
-        items = self.shapes.pop(shape, [])
-        self.waiting_pixels -= sum(item.pixels for item in items)
-        features = self.try_encode(items)
-        for item, value in zip(items, features, strict=True):
+        entries = self.shapes.pop(shape, [])
+        self.waiting_pixels -= sum(part.pixels for _, part in entries)
+        values = self.try_encode([part.patches for _, part in entries if part.patches is not None])
+        for (item, part), value in zip(entries, values, strict=True):
             if isinstance(value, Tensor) and not bool(value.isfinite().all()):
                 value = VLQAError(
                     "the encoder gave values that are not finite; use --precision fp32 or check the weights"
                 )
-            item.patches = None
+            part.patches = None
             if isinstance(value, Tensor):
-                item.features = value
+                part.features = value
             else:
-                item.error = value
+                item.error = item.error or value
 
-    def try_encode(self, items: list[_Waiting]) -> list[Tensor | VLQAError]:
-        patches = [item.patches for item in items if item.patches is not None]
+    def try_encode(self, patches: list[Tensor]) -> list[Tensor | VLQAError]:
         if not patches:
             return []
         try:
             rows = self.encode_patches(torch.cat(patches) if len(patches) > 1 else patches[0])
             return list(torch.split(rows, [len(part) for part in patches]))
         except Exception as error:
-            if len(items) == 1:
+            if len(patches) == 1:
                 return [_as_error(error)]
         # the batch fails for one of its images, or for its size: each alone tells which
-        return [value for item in items for value in self.try_encode([item])]
+        return [value for part in patches for value in self.try_encode([part])]
 
     def encode_patches(self, patches: Tensor) -> Tensor:
         count = max(1, self.batch_pixels // (patches.shape[-1] * patches.shape[-2]))
