@@ -22,8 +22,8 @@ from vlqa.hub import table
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
 from vlqa.models.clip_hub import fetch
 from vlqa.predictors.antonym import AntonymPredictor
-from vlqa.predictors.base import PromptPredictor
 from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import View, view_from_dict, view_options
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir

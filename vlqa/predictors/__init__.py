@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlqa.predictors.antonym import AntonymPredictor
-from vlqa.predictors.base import PromptPredictor
 from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.prompted import PromptPredictor
 
 __all__ = ["AntonymPredictor", "MultitaskPredictor", "PromptPredictor"]

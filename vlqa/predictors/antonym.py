@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vlqa.errors import ConfigError
 from vlqa.models.clip_backbone import ClipBackbone
-from vlqa.predictors.base import PromptPredictor
+from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import View
 from vlqa.prompts import PromptSet
 

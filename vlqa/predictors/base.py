@@ -1,8 +1,7 @@
-"""What all predictors on a CLIP-type backbone share: images → patches → features → scores, in one place."""
+"""What all predictors share: images → patches → features → scores, in one place."""
 
 from __future__ import annotations
 
-import functools
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -16,14 +15,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlqa import artifacts
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
-from vlqa.functional.multitask import joint_probabilities
-from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
-from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.pipeline import encode_images
 from vlqa.predictors.views import View
-from vlqa.prompts import Prompts, PromptSet
 from vlqa.types import Assessment
 
 if TYPE_CHECKING:
@@ -32,13 +26,12 @@ if TYPE_CHECKING:
 _BLOCK = 256  # rows scored at once: bounds memory for a million images
 
 
-class PromptPredictor(ABC):
-    """Scores images by comparing their features with sentences.
+class ImagePredictor(ABC):
+    """Scores images by what an encoder makes of them.
 
     Args:
-        backbone: turns patches and sentences into features; put in evaluation mode by whoever builds it.
-        prompts: the sentences.
-        view: which pixels the backbone sees.
+        view: which pixels the encoder sees.
+        width: of a row of features.
         name: of the model, for records and messages.
         batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
         workers: decoding threads; None chooses by the number of cores.
@@ -46,34 +39,25 @@ class PromptPredictor(ABC):
     Attributes:
         scale: (lowest, highest) score.
         feature_slices: where each view's part lies in a row of features.
+        scores_from_features: whether `predict_features` can give the scores that `predict` gives.
     """
 
     method: ClassVar[str]
     scores_from_features: ClassVar[bool] = True
     scale: tuple[float, float]
+    feature_slices: Mapping[str, slice]
 
-    def __init__(
-        self,
-        backbone: ClipBackbone,
-        prompts: PromptSet,
-        view: View,
-        *,
-        name: str,
-        batch_size: int = 32,
-        workers: int | None = None,
-    ) -> None:
-        self.backbone = backbone
-        self.prompts = prompts
+    def __init__(self, view: View, width: int, *, name: str, batch_size: int = 32, workers: int | None = None) -> None:
         self.view = view
+        self.width = width
         self.name = name
         self.batch_size = batch_size
         self.workers = workers
-        self.feature_slices: Mapping[str, slice] = {"high": slice(0, backbone.embed_dim)}
 
-    @functools.cached_property
+    @property
+    @abstractmethod
     def digest(self) -> str:
-        """SHA-256 (hex) of all that decides a score: method, weights, prompts and view."""
-        return artifacts.digest_json([self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict()])
+        """SHA-256 (hex) of all that decides a score."""
 
     def predict(self, images: Images) -> npt.NDArray[np.float64]:
         """Score of each image on `scale`, higher is better.
@@ -92,7 +76,7 @@ class PromptPredictor(ABC):
     def embed(self, images: Images) -> npt.NDArray[np.float32]:
         """Features of each image, the input of `predict_features`.
 
-        The backbone's raw output; where the view cuts several patches, the mean of their unit-length features.
+        What the encoder makes of the patches, as the method joins them.
 
         Returns:
             (n, d) float32; a row of NaN, with an `ImageWarning`, for an image that fails.
@@ -100,30 +84,7 @@ class PromptPredictor(ABC):
         Raises:
             VLQAError: every image fails.
         """
-        return self._collect(images, lambda features: features, (self.backbone.embed_dim,)).astype(np.float32)
-
-    def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
-        """Probability of each sentence's claim, for any sentences.
-
-        Args:
-            images: as for `predict`.
-            prompts: pairs of opposite sentences, each with a probability of its own; or labels, which share one
-                softmax; or a PromptSet, its bundled name or path. The predictor's own when left out.
-
-        Returns:
-            (n, k) in [0, 1]: of the positive sentence of each of k pairs, or of each of k labels (rows sum to 1).
-            NaN, with an `ImageWarning`, for an image that fails.
-        """
-        chosen = self.prompts if prompts is None else PromptSet.of(prompts)
-        width = len(chosen.texts) if chosen.kind == "joint" else len(chosen.pairs)
-        return self._collect(images, functools.partial(self._probabilities, prompts=chosen), (width,))
-
-    def probabilities_features(
-        self, features: npt.ArrayLike, prompts: Prompts | None = None
-    ) -> npt.NDArray[np.float64]:
-        """The probabilities `probabilities` gives, from stored features (n, d)."""
-        chosen = self.prompts if prompts is None else PromptSet.of(prompts)
-        return self._probabilities(self._rows(features), chosen).double().numpy()
+        return self._collect(images, lambda features: features, (self.width,)).astype(np.float32)
 
     def assess(self, images: Images) -> list[Assessment]:
         """Everything the method knows of each image, in order; an image that fails has `error`."""
@@ -150,6 +111,14 @@ class PromptPredictor(ABC):
         return [self._assessment(name, details) for name, details in zip(names, self._details(rows), strict=True)]
 
     @abstractmethod
+    def _encode(self, patches: Tensor) -> Float[Tensor, "n d"]:
+        """Features of (n, 3, h, w) uint8 patches, without gradient."""
+
+    @abstractmethod
+    def _pool(self, rows: Float[Tensor, "p d"]) -> Float[Tensor, " width"]:
+        """One row of features for an image from those of its patches."""
+
+    @abstractmethod
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Scores on `scale`."""
 
@@ -163,13 +132,7 @@ class PromptPredictor(ABC):
         )
         for item in encoded:
             features = item.features
-            if features is not None:
-                features = unit(features).mean(dim=0) if self.view.averages else features[0]
-            yield item.name, features, item.error
-
-    @torch.inference_mode()
-    def _encode(self, patches: Tensor) -> Tensor:
-        return self.backbone.encode_image(patches)
+            yield item.name, None if features is None else self._pool(features), item.error
 
     def _collect(
         self, images: Images, read: Callable[[Tensor], Tensor], shape: tuple[int, ...]
@@ -183,7 +146,7 @@ class PromptPredictor(ABC):
             if features is None:
                 failures += 1
                 first = first or error
-                features = torch.full((self.backbone.embed_dim,), torch.nan)
+                features = torch.full((self.width,), torch.nan)
                 message = _one_line(error)
                 if name is None or name not in message:
                     message = f"{f'image {total - 1}' if name is None else name}: {message}"
@@ -206,28 +169,9 @@ class PromptPredictor(ABC):
         quality = min(1.0, max(0.0, (details["raw"] - low) / (high - low)))
         return Assessment(**common, quality=quality, **details)
 
-    def _probabilities(self, features: Float[Tensor, "n d"], prompts: PromptSet) -> Float[Tensor, "n k"]:
-        if prompts.kind == "joint":
-            return joint_probabilities(self._logits(features, prompts), (len(prompts.texts),))
-        anchors = self._texts(prompts).reshape(-1, 2, self.backbone.embed_dim)
-        return antonym_probability(self._directions(features), anchors, self._logit_scale(prompts))
-
-    def _logits(self, features: Float[Tensor, "n d"], prompts: PromptSet) -> Float[Tensor, "n k"]:
-        return cosine_logits(self._directions(features), self._texts(prompts), self._logit_scale(prompts))
-
-    def _directions(self, features: Tensor) -> Tensor:
-        # a mean of unit vectors is shorter than 1 on purpose: its logits are the mean of the patches' logits
-        return features if self.view.averages else unit(features)
-
-    def _texts(self, prompts: PromptSet) -> Tensor:
-        return self.backbone.encode_text(prompts.texts).cpu()
-
-    def _logit_scale(self, prompts: PromptSet) -> float:
-        return self.backbone.logit_scale if prompts.temperature is None else 1 / prompts.temperature
-
     def _rows(self, features: npt.ArrayLike) -> Tensor:
         rows = np.asarray(features, dtype=np.float32)
-        width = self.backbone.embed_dim
+        width = self.width
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ConfigError(f"{self.name} reads features of shape (n, {width}), got {rows.shape}")
         return torch.from_numpy(np.array(rows))

@@ -7,7 +7,7 @@ published code: resampling floats instead moves scores by more than the parity t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
@@ -36,8 +36,8 @@ class View(Protocol):
 
     averages: ClassVar[bool]
 
-    def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 h w"]:
-        """Patches of one picture."""
+    def __call__(self, pixels: Pixels) -> Tensor | Sequence[Tensor]:
+        """(p, 3, h, w) uint8 patches of one picture, or several such tensors where sizes differ."""
         ...
 
     def as_dict(self) -> dict[str, Any]:

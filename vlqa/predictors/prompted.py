@@ -1,0 +1,110 @@
+"""What predictors that compare images with sentences share."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vlqa import artifacts
+from vlqa.functional.multitask import joint_probabilities
+from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
+from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.views import View
+from vlqa.prompts import Prompts, PromptSet
+
+if TYPE_CHECKING:
+    from vlqa.types import Images
+
+
+class PromptPredictor(ImagePredictor):
+    """Scores images by comparing their features with sentences.
+
+    The features of an image are the backbone's raw output; where the view cuts several patches, the mean of their
+    unit-length features.
+
+    Args:
+        backbone: turns patches and sentences into features; put in evaluation mode by whoever builds it.
+        prompts: the sentences.
+        view: which pixels the backbone sees.
+        name: of the model, for records and messages.
+        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
+        workers: decoding threads; None chooses by the number of cores.
+    """
+
+    method: ClassVar[str]
+
+    def __init__(
+        self,
+        backbone: ClipBackbone,
+        prompts: PromptSet,
+        view: View,
+        *,
+        name: str,
+        batch_size: int = 32,
+        workers: int | None = None,
+    ) -> None:
+        super().__init__(view, backbone.embed_dim, name=name, batch_size=batch_size, workers=workers)
+        self.backbone = backbone
+        self.prompts = prompts
+        self.feature_slices = {"high": slice(0, backbone.embed_dim)}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that decides a score: method, weights, prompts and view."""
+        return artifacts.digest_json([self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict()])
+
+    def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
+        """Probability of each sentence's claim, for any sentences.
+
+        Args:
+            images: as for `predict`.
+            prompts: pairs of opposite sentences, each with a probability of its own; or labels, which share one
+                softmax; or a PromptSet, its bundled name or path. The predictor's own when left out.
+
+        Returns:
+            (n, k) in [0, 1]: of the positive sentence of each of k pairs, or of each of k labels (rows sum to 1).
+            NaN, with an `ImageWarning`, for an image that fails.
+        """
+        chosen = self.prompts if prompts is None else PromptSet.of(prompts)
+        width = len(chosen.texts) if chosen.kind == "joint" else len(chosen.pairs)
+        return self._collect(images, functools.partial(self._probabilities, prompts=chosen), (width,))
+
+    def probabilities_features(
+        self, features: npt.ArrayLike, prompts: Prompts | None = None
+    ) -> npt.NDArray[np.float64]:
+        """The probabilities `probabilities` gives, from stored features (n, d)."""
+        chosen = self.prompts if prompts is None else PromptSet.of(prompts)
+        return self._probabilities(self._rows(features), chosen).double().numpy()
+
+    @torch.inference_mode()
+    def _encode(self, patches: Tensor) -> Tensor:
+        return self.backbone.encode_image(patches)
+
+    def _pool(self, rows: Float[Tensor, "p d"]) -> Float[Tensor, " d"]:
+        return unit(rows).mean(dim=0) if self.view.averages else rows[0]
+
+    def _probabilities(self, features: Float[Tensor, "n d"], prompts: PromptSet) -> Float[Tensor, "n k"]:
+        if prompts.kind == "joint":
+            return joint_probabilities(self._logits(features, prompts), (len(prompts.texts),))
+        anchors = self._texts(prompts).reshape(-1, 2, self.backbone.embed_dim)
+        return antonym_probability(self._directions(features), anchors, self._logit_scale(prompts))
+
+    def _logits(self, features: Float[Tensor, "n d"], prompts: PromptSet) -> Float[Tensor, "n k"]:
+        return cosine_logits(self._directions(features), self._texts(prompts), self._logit_scale(prompts))
+
+    def _directions(self, features: Tensor) -> Tensor:
+        # a mean of unit vectors is shorter than 1 on purpose: its logits are the mean of the patches' logits
+        return features if self.view.averages else unit(features)
+
+    def _texts(self, prompts: PromptSet) -> Tensor:
+        return self.backbone.encode_text(prompts.texts).cpu()
+
+    def _logit_scale(self, prompts: PromptSet) -> float:
+        return self.backbone.logit_scale if prompts.temperature is None else 1 / prompts.temperature
