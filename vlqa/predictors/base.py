@@ -6,6 +6,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -22,6 +23,22 @@ from vlqa.types import Assessment
 
 if TYPE_CHECKING:
     from vlqa.types import ImageLike, Images
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How an image becomes one row: the patches a view cuts, and what joins the features of the patches.
+
+    Attributes:
+        view: which pixels the encoder sees.
+        pool: features (p, d) of the patches of an image to one row.
+        width: of the row.
+    """
+
+    view: View
+    pool: Callable[[Tensor], Tensor]
+    width: int
+
 
 _BLOCK = 256  # rows scored at once: bounds memory for a million images
 
@@ -71,7 +88,7 @@ class ImagePredictor(ABC):
         Raises:
             VLQAError: every image fails.
         """
-        return self._collect(images, self._score, ())
+        return self._collect(images, self._scoring(), self._score, ())
 
     def embed(self, images: Images) -> npt.NDArray[np.float32]:
         """Features of each image, the input of `predict_features`.
@@ -84,7 +101,7 @@ class ImagePredictor(ABC):
         Raises:
             VLQAError: every image fails.
         """
-        return self._collect(images, lambda features: features, (self.width,)).astype(np.float32)
+        return self._collect(images, self._embedding(), lambda rows: rows, (self.width,)).astype(np.float32)
 
     def assess(self, images: Images) -> list[Assessment]:
         """Everything the method knows of each image, in order; an image that fails has `error`."""
@@ -92,7 +109,7 @@ class ImagePredictor(ABC):
 
     def assess_stream(self, images: Images) -> Iterator[Assessment]:
         """As `assess`, one at a time: images may be a generator without end."""
-        for name, features, error in self._encoded(images):
+        for name, features, error in self._encoded(images, self._scoring()):
             if features is None:
                 yield Assessment(path=name, model=self.name, digest=self.digest[:16], error=_one_line(error))
             else:
@@ -126,27 +143,34 @@ class ImagePredictor(ABC):
     def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         """Fields of an Assessment for each row, `raw` among them."""
 
-    def _encoded(self, images: Images) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
+    def _embedding(self) -> Sight:
+        return Sight(self.view, self._pool, self.width)
+
+    def _scoring(self) -> Sight:
+        """What `_score` and `_details` are given: the features, unless a method scores by something else."""
+        return self._embedding()
+
+    def _encoded(self, images: Images, sight: Sight) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
         encoded = encode_images(
-            as_iterable(images), self.view, self._encode, batch_size=self.batch_size, workers=self.workers
+            as_iterable(images), sight.view, self._encode, batch_size=self.batch_size, workers=self.workers
         )
         for item in encoded:
             features = item.features
-            yield item.name, None if features is None else self._pool(features), item.error
+            yield item.name, None if features is None else sight.pool(features), item.error
 
     def _collect(
-        self, images: Images, read: Callable[[Tensor], Tensor], shape: tuple[int, ...]
+        self, images: Images, sight: Sight, read: Callable[[Tensor], Tensor], shape: tuple[int, ...]
     ) -> npt.NDArray[np.float64]:
         blocks: list[Tensor] = []
         rows: list[Tensor] = []
         failures = total = 0
         first: VLQAError | None = None
-        for name, features, error in self._encoded(images):
+        for name, features, error in self._encoded(images, sight):
             total += 1
             if features is None:
                 failures += 1
                 first = first or error
-                features = torch.full((self.width,), torch.nan)
+                features = torch.full((sight.width,), torch.nan)
                 message = _one_line(error)
                 if name is None or name not in message:
                     message = f"{f'image {total - 1}' if name is None else name}: {message}"

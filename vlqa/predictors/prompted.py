@@ -74,7 +74,9 @@ class PromptPredictor(ImagePredictor):
         """
         chosen = self.prompts if prompts is None else PromptSet.of(prompts)
         width = len(chosen.texts) if chosen.kind == "joint" else len(chosen.pairs)
-        return self._collect(images, functools.partial(self._probabilities, prompts=chosen), (width,))
+        return self._collect(
+            images, self._embedding(), functools.partial(self._probabilities, prompts=chosen), (width,)
+        )
 
     def probabilities_features(
         self, features: npt.ArrayLike, prompts: Prompts | None = None

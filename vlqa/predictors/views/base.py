@@ -1,0 +1,77 @@
+"""What a view is, and what all of them do with pixels: resize, check, hand over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from vlqa.errors import ConfigError, ImageDecodeError
+from vlqa.types import Pixels
+
+MAX_RESIZED_PIXELS = 2**27
+"""134 megapixels: only pictures many thousand times longer than wide are enlarged beyond it."""
+
+
+class View(Protocol):
+    """Cuts the patches that an encoder sees.
+
+    `averages` says that an image's feature is the mean of its unit-length patch features, not the feature itself.
+    """
+
+    averages: ClassVar[bool]
+
+    def __call__(self, pixels: Pixels) -> Tensor | Sequence[Tensor]:
+        """(p, 3, h, w) uint8 patches of one picture, or several such tensors where sizes differ."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Kind and options, as stored in config.json."""
+        ...
+
+
+class Configured:
+    """A view that is told by its kind and the fields of its dataclass."""
+
+    kind: ClassVar[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Kind and options, as stored in config.json."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}  # type: ignore[call-overload]
+
+
+def resize(pixels: Pixels, height: int, width: int, resample: Image.Resampling) -> Pixels:
+    """Resize with antialiasing, as Pillow does on 8-bit values; the same array where the size is already right.
+
+    Raises:
+        ImageDecodeError: the result would be enormous because the picture is extremely narrow.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if height * width > MAX_RESIZED_PIXELS:
+        given, wanted = f"{pixels.shape[1]}×{pixels.shape[0]}", f"{width}×{height}"
+        raise ImageDecodeError(f"a picture of {given} px is too narrow: enlarged it would have {wanted} px")
+    return np.asarray(Image.fromarray(pixels).resize((width, height), resample))
+
+
+def as_patches(patches: Pixels) -> UInt8[Tensor, "p 3 h w"]:
+    """(p, h, w, 3) pixels as patches for an encoder."""
+    return torch.from_numpy(np.array(patches.transpose(0, 3, 1, 2), order="C"))  # a copy: Pillow's pixels are read-only
+
+
+def check_positive(view: Any, *names: str) -> None:
+    """Refuse fields that are no whole numbers of at least 1.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    for name in names:
+        value = getattr(view, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
