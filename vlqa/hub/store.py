@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 import os
@@ -10,7 +11,8 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
 import torch
@@ -18,22 +20,22 @@ import torch
 from vlqa import artifacts
 from vlqa._version import __version__
 from vlqa.errors import CheckpointError, ConfigError
-from vlqa.hub import table
-from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
+from vlqa.hub import prompted, table
+from vlqa.hub.prompted import PromptParts
 from vlqa.models.clip_hub import fetch
-from vlqa.predictors.antonym import AntonymPredictor
-from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.prompted import PromptPredictor
-from vlqa.predictors.views import View, view_from_dict, view_options
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir
 from vlqa.runtime import resolve_device, resolve_dtype
+
+if TYPE_CHECKING:
+    from vlqa.hub.encoded import EncoderParts
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_COMMON = ("batch_size", "workers")
 
 
 def load(
@@ -44,7 +46,7 @@ def load(
     device: str | torch.device = "auto",
     precision: str = "fp32",
     **options: Any,
-) -> PromptPredictor:
+) -> ImagePredictor:
     """Build a predictor, ready to score.
 
     Args:
@@ -67,16 +69,11 @@ def load(
     place = resolve_device(device)
     dtype = resolve_dtype(precision, place)
     chosen = None if prompts is None else PromptSet.of(prompts)
-    name, backbone, own_prompts, view = _parts(os.fspath(model), weights, chosen)
-    view, common = _apply_options(name, view, backbone, options)
-    backbone.eval().requires_grad_(False)
-    backbone.to(place)
-    backbone.cast(dtype)
-    return _predictor_class(chosen or own_prompts)(backbone, chosen or own_prompts, view, name=name, **common)
+    return _parts(os.fspath(model), weights, chosen).predictor(chosen, options, place, dtype)
 
 
 def save(
-    predictor: PromptPredictor,
+    predictor: ImagePredictor,
     directory: str | os.PathLike[str],
     *,
     half: bool = False,
@@ -96,23 +93,23 @@ def save(
     Returns:
         The directory.
     """
-    state = predictor.backbone.state_dict()
+    own, state = _form("backbone" if isinstance(predictor, PromptPredictor) else "encoders").describe(predictor)
     if half:
         state = {name: tensor.half() if _shrinks(tensor) else tensor for name, tensor in state.items()}
     row = table.MODELS.get(predictor.name)
-    config = {
+    config: dict[str, Any] = {
         "format": FORMAT,
         "name": predictor.name,
         "method": predictor.method,
         "scale": list(predictor.scale),
-        "backbone": predictor.backbone.architecture,
-        "view": predictor.view.as_dict(),
-        "prompts": predictor.prompts.as_dict(),
+        **own,
         "licence": licence or (row.licence if row else "unknown"),
         "paper": row.paper if row else "",
         "versions": _versions(),
-        "digests": {"weights": artifacts.digest_tensors(state), "prompts": predictor.prompts.digest},
+        "digests": {"weights": artifacts.digest_tensors(state)},
     }
+    if isinstance(predictor, PromptPredictor):
+        config["digests"]["prompts"] = predictor.prompts.digest
     target = Path(directory)
     if target.is_dir() and any(target.iterdir()):
         _write(target, state, config)
@@ -127,6 +124,11 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
+
+
+def _form(part: str) -> ModuleType:
+    """Who reads and writes models with a backbone of two towers, and who those with encoders."""
+    return prompted if part == "backbone" else importlib.import_module("vlqa.hub.encoded")
 
 
 def _versions() -> dict[str, str]:
@@ -144,10 +146,7 @@ def _shrinks(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and tensor.ndim > 1
 
 
-_Parts = tuple[str, ClipBackbone, PromptSet, View]
-
-
-def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> _Parts:
+def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> PromptParts | EncoderParts:
     if model in table.MODELS:
         return _named(table.MODELS[model], None if weights is None else Path(weights), prompts)
     folder = Path(model).expanduser()
@@ -166,36 +165,25 @@ def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSe
     raise AssertionError("unreachable: find raises for unknown names")
 
 
-def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None) -> _Parts:
+def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None) -> PromptParts | EncoderParts:
     if weights is None and row.bundled and (weights_dir(row.name) / CONFIG).is_file():
         return _directory(weights_dir(row.name))
     if weights is not None and weights.is_dir():
-        return row.name, *_directory(weights)[1:]
+        return dataclasses.replace(_directory(weights), name=row.name)
     if weights is None and row.open_clip is None:
         raise CheckpointError(
             f"the weights of {row.name} are not here: pass --weights ({row.source}), or train them with vlqa train"
         )
     if row.converter is None:
         raise CheckpointError(f"{weights}: {row.name} has no published file; --weights takes a folder with {CONFIG}")
-    converter = importlib.import_module(f"vlqa.hub.convert.{row.converter}")
-    checkpoint: Mapping[str, Any]
-    if weights is None:
-        assert row.open_clip is not None
-        _, checkpoint = download_weights(*row.open_clip)
-    else:
-        checkpoint = artifacts.read_checkpoint(weights)
-    try:
-        backbone = converter.read(checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f"{weights}: {error}") from None
-    if prompts is None:
-        own = converter.prompts_of(weights, checkpoint) if hasattr(converter, "prompts_of") else row.prompts
-        prompts = PromptSet.load(own)
-    seen = {"kind": "square"} if row.view["kind"] == "whole" and backbone.fixed_size else row.view
-    return row.name, backbone, prompts, view_from_dict(seen, backbone)
+    if row.parts:
+        assert weights is not None
+        parts: EncoderParts = _form("encoders").published(row, {row.parts[0]: weights})
+        return parts
+    return prompted.published(row, weights, prompts)
 
 
-def _directory(folder: Path) -> _Parts:
+def _directory(folder: Path) -> PromptParts | EncoderParts:
     config = artifacts.read_json(folder / CONFIG)
     if config.get("format") != FORMAT:
         raise CheckpointError(
@@ -205,41 +193,11 @@ def _directory(folder: Path) -> _Parts:
         weights = artifacts.read_checkpoint(folder / WEIGHTS)
         if artifacts.digest_tensors(weights) != config["digests"]["weights"]:
             raise CheckpointError("the weights are not those of its config.json; copy or convert it again")
-        backbone = build_backbone(config["backbone"], weights=weights, copy_weights=False)
-        return (
-            config["name"],
-            backbone,
-            PromptSet.from_dict(config["prompts"]),
-            view_from_dict(config["view"], backbone),
+        parts: PromptParts | EncoderParts = _form("encoders" if "encoders" in config else "backbone").stored(
+            config, weights
         )
+        return parts
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not a complete description of a model ({error!r})") from None
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"{folder}: {error}") from None
-
-
-def _predictor_class(prompts: PromptSet) -> type[AntonymPredictor] | type[MultitaskPredictor]:
-    """The method follows the sentences: pairs are compared one by one, joint prompts share a softmax."""
-    return MultitaskPredictor if prompts.kind == "joint" else AntonymPredictor
-
-
-def _apply_options(
-    name: str, view: View, backbone: ClipBackbone, options: Mapping[str, Any]
-) -> tuple[View, dict[str, Any]]:
-    config = view.as_dict()
-    # LIQE's windows are what its weights were trained on; only the rule is a choice
-    of_view = {"patches": "rule"} if config["kind"] == "liqe" else {key: key for key in view_options(config["kind"])}
-    for option in options:
-        if option not in of_view and option not in _COMMON:
-            raise ConfigError(f"{name} has no option {option!r}; it has {', '.join([*of_view, *_COMMON])}")
-    common = {option: options[option] for option in _COMMON if option in options}
-    if not _whole_number(common.get("batch_size", 1), 1):
-        raise ConfigError(f"batch_size must be a whole number of at least 1, not {common['batch_size']!r}")
-    if common.get("workers") is not None and not _whole_number(common["workers"], 0):
-        raise ConfigError(f"workers must be a whole number of at least 0, not {common['workers']!r}")
-    changes = {of_view[option]: value for option, value in options.items() if option in of_view}
-    return (view_from_dict(config | changes, backbone) if changes else view), common
-
-
-def _whole_number(value: Any, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest

@@ -16,12 +16,14 @@ class ModelRow:
     Attributes:
         name: what `vlqa.load` and `--model` take.
         what: one line on what it is.
-        scale: (lowest, highest) score, higher is better.
+        scale: (lowest, highest) score, higher is better; None where a regressor decides it.
         paper: authors' description of the method, as an arXiv number; empty for vlqa's own.
         licence: of the weights.
         source: where the weights come from.
-        prompts: bundled prompts it reads.
+        prompts: bundled prompts it reads; empty for models without a text tower.
         view: kind and options of the pixels it sees.
+        parts: roles of its published files, for models without a text tower; the first is the one given alone.
+        required: those that must be there.
         converter: module of `vlqa.hub.convert` that reads its published weights; None where there are none.
         bundled: whether its weights come with vlqa.
         open_clip: model and tag of open_clip, where the published weights can be fetched that way.
@@ -29,12 +31,14 @@ class ModelRow:
 
     name: str
     what: str
-    scale: tuple[float, float]
+    scale: tuple[float, float] | None
     paper: str
     licence: str
     source: str
-    prompts: str
+    prompts: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     converter: str | None = None
     bundled: bool = False
     open_clip: tuple[str, str] | None = None
@@ -85,6 +89,50 @@ MODELS: dict[str, ModelRow] = {
             prompts="liqe_multitask",
             view={"kind": "liqe"},
             converter="liqe",
+        ),
+        ModelRow(
+            name="grepq-low",
+            what="GRepQ's low-level view: distance of patches from pristine ones, without any label",
+            scale=(0.0, 0.5),
+            paper="arXiv 2312.04838",
+            licence="MIT (github.com/suhas-srinath/GRepQ)",
+            source="--part low=FILE.tar --part pristine=FILE.hdf5 from its authors",
+            parts=("low", "pristine"),
+            required=("low",),
+            converter="grepq_low",
+        ),
+        ModelRow(
+            name="contrique",
+            what="CONTRIQUE: contrast of damages; 4096 features for a regressor",
+            scale=None,
+            paper="arXiv 2110.13266",
+            licence="none stated (github.com/pavancm/CONTRIQUE)",
+            source="CONTRIQUE_checkpoint25.tar from its authors; --part regressor=LIVE.save or another",
+            parts=("encoder", "regressor"),
+            required=("encoder",),
+            converter="encoders",
+        ),
+        ModelRow(
+            name="re-iqa",
+            what="Re-IQA: an encoder of content beside one of quality; 8192 features for a regressor",
+            scale=None,
+            paper="arXiv 2304.00451",
+            licence="MIT (github.com/avinabsaha/ReIQA)",
+            source="--part content=FILE --part quality=FILE from its authors",
+            parts=("content", "quality", "regressor"),
+            required=("content", "quality"),
+            converter="encoders",
+        ),
+        ModelRow(
+            name="arniqa",
+            what="ARNIQA: the manifold of damages; 4096 features for a regressor",
+            scale=None,
+            paper="arXiv 2310.14918",
+            licence="CC BY-NC 4.0 (github.com/miccunifi/ARNIQA)",
+            source="its authors' encoder; --part regressor=FILE",
+            parts=("encoder", "regressor"),
+            required=("encoder",),
+            converter="encoders",
         ),
     )
 }

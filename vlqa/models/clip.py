@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from vlqa import artifacts
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.models import clip_hub, clip_weights
 from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.models.loading import WithoutStartValues, check_names, find_state_dict
 
 __all__ = ["ClipBackbone", "bpe_tokenizer", "build_backbone", "download_weights", "resolve_architecture"]
 
@@ -73,7 +73,7 @@ def build_backbone(
         if weights is not None and not interpolate_position:
             raise ConfigError(f"the weights take {trained_size} px, not {image_size}: pass interpolate_position=True")
         vision["image_size"] = image_size
-    with _WithoutStartValues() if weights is not None else contextlib.nullcontext():
+    with WithoutStartValues() if weights is not None else contextlib.nullcontext():
         visual, text, log_scale = _build_towers(config)
     fixed_size = _takes_one_size(visual)
     if hasattr(visual, "attnpool"):
@@ -149,7 +149,7 @@ def download_weights(architecture: str, tag: str | None = None) -> tuple[dict[st
         config["preprocess_cfg"] |= {key: _plain(published[key]) for key in _PREPROCESSING if key in published}
         load = functools.partial(open_clip.download_pretrained, published)
     file = clip_hub.fetch(load, f"weights {architecture}{f' {tag}' if tag else ''}", ", or give a file with --weights")
-    return config, clip_weights.find_state_dict(artifacts.read_checkpoint(file))
+    return config, find_state_dict(artifacts.read_checkpoint(file))
 
 
 def _download_from_hub(repository: str, filename: str | None = None) -> str:
@@ -214,16 +214,6 @@ def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Para
     return QualityEncoder(embed_dim=config["embed_dim"], **vision_cfg), model.text, model.logit_scale
 
 
-class _WithoutStartValues(TorchFunctionMode):
-    """Skips torch's random initialisation, half of the time that loading a ViT-B/32 takes: weights replace it all."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
-
-
 def _attention_pool(pool: Any, use_position: bool, interpolate: bool) -> AttentionPool:
     return AttentionPool(
         pool.positional_embedding,
@@ -250,7 +240,7 @@ def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool,
     if "logit_scale" in named:
         named["logit_scale"] = named["logit_scale"].reshape(())  # some files store one row
     named |= {name: expected[name] for name in expected if name.endswith("num_batches_tracked") and name not in named}
-    clip_weights.check_names(named, expected, "this architecture")
+    check_names(named, expected, "this architecture")
     if not copy_weights:
         named = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in named.items()}
     backbone.load_state_dict(named, assign=not copy_weights)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlqa.errors import CheckpointError
+from vlqa.models.loading import find_state_dict
 
 _TEXT_ROOTS = ("positional_embedding", "text_projection", "token_embedding.", "transformer.", "ln_final.", "cls_emb")
 """First words of the text tower's names where it is not under `text.`: OpenAI's files and open_clip's plain CLIP."""
@@ -24,23 +25,6 @@ _UNUSED = (
     "text_decoder.",  # CoCa's captioner
     "text.transformer.embeddings.position_ids",  # a buffer that transformers ≥ 4.31 no longer stores
 )
-
-_NESTS = ("state_dict", "model_state_dict", "params", "model")
-
-
-def find_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The named tensors of a checkpoint: its own, or those under `state_dict`, `model_state_dict`, `params`, `model`.
-
-    Raises:
-        CheckpointError: no tensors in any of these places.
-    """
-    for candidate in (checkpoint, *(checkpoint[nest] for nest in _NESTS if nest in checkpoint)):
-        if isinstance(candidate, Mapping):
-            tensors = {name: value for name, value in candidate.items() if isinstance(value, Tensor)}
-            if tensors:
-                return tensors
-    found = ", ".join(list(checkpoint)[:4]) or "nothing"
-    raise CheckpointError(f"expected named tensors, or a dictionary of them under {', '.join(_NESTS)}; found {found}")
 
 
 def is_openai_archive(weights: Mapping[str, Any]) -> bool:
@@ -69,41 +53,6 @@ def normalize_names(weights: Mapping[str, Any]) -> dict[str, Tensor]:
             continue
         result[name] = tensor
     return result
-
-
-def check_names(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
-    """Refuse weights that do not fit, in one line.
-
-    Args:
-        weights: the normalised weights.
-        expected: the state dict of the built model.
-        what: how to call the architecture in the message.
-
-    Raises:
-        CheckpointError: names missing, names left over, or other shapes.
-    """
-    problems = []
-    if missing := expected.keys() - weights.keys():
-        problems.append(f"lack {_few(missing)}")
-    if unexpected := weights.keys() - expected.keys():
-        problems.append(f"have unknown {_few(unexpected)}")
-    misshaped = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in weights and weights[name].shape != expected[name].shape
-    ]
-    if misshaped:
-        problems.append(f"have {_few(misshaped)}")
-    if problems:
-        raise CheckpointError(
-            f"weights do not fit {what}: they {'; '.join(problems)}; name the architecture they were trained with"
-        )
-
-
-def _few(names: Iterable[str], shown: int = 3) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
-    return ", ".join(ordered[:shown]) + more
 
 
 def architecture_of_openai(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from vlqa.models.trunk import Trunk
 
 
 class ResidualBlock(nn.Module):
@@ -33,27 +35,20 @@ class ResidualBlock(nn.Module):
         return self.relu(residual + self.shortcut(x))
 
 
-class QualityEncoder(nn.Module):
-    """Residual net whose mean and deviation at every stage are projected to one embedding.
+class QualityTrunk(Trunk):
+    """Residual net whose every stage is heard: mean and deviation over positions, stem first.
 
     Damage shows early (noise, blocks) and content late, and second-order statistics carry texture: on clive_train six
     layers' means and deviations gave SRCC .771 where the last layer alone gave .719 (design/ACCURACY.md).
-    Global statistics make the input size free: 32×32 and 4000×3000 use the same weights.
 
     Args:
-        embed_dim: width of the output.
         widths: channels of the stages; multiples of 32, which bf16 convolutions need to be fast on AMX.
-        blocks: residual blocks a stage; the first of each later stage halves the resolution.
-        hidden: width between statistics and embedding.
+        blocks: residual blocks a stage; the first of each stage halves the resolution.
     """
 
-    def __init__(
-        self,
-        embed_dim: int = 256,
-        widths: Sequence[int] = (32, 64, 128, 256),
-        blocks: Sequence[int] = (1, 2, 2, 2),
-        hidden: int = 512,
-    ) -> None:
+    deviations = True
+
+    def __init__(self, widths: Sequence[int] = (32, 64, 128, 256), blocks: Sequence[int] = (1, 2, 2, 2)) -> None:
         super().__init__()
         if len(widths) != len(blocks):
             raise ValueError(f"widths and blocks must have one entry a stage, got {len(widths)} and {len(blocks)}")
@@ -65,6 +60,7 @@ class QualityEncoder(nn.Module):
         )
         stages: list[nn.Module] = []
         width_in = stem
+        reach, stride = 1, 2
         for width, count in zip(widths, blocks, strict=True):
             stages.append(
                 nn.Sequential(
@@ -72,32 +68,51 @@ class QualityEncoder(nn.Module):
                 )
             )
             width_in = width
+            reach += stride + 2 * stride * (2 * count - 1)  # the first convolution still walks on the finer grid
+            stride *= 2
         self.stages = nn.ModuleList(stages)
-        self.statistics_dim = 2 * (stem + sum(widths))
+        self.strides = tuple(2 ** (1 + number) for number in range(len(widths) + 1))
+        self.reach = reach
+        self.width = 2 * (stem + sum(widths))
+
+    def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
+        """Stem and stages."""
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        yield x
+        for stage in self.stages:
+            x = stage(x)
+            yield x
+
+
+class QualityEncoder(QualityTrunk):
+    """`QualityTrunk` with a head that projects its statistics to one embedding: an image tower for open_clip.
+
+    Global statistics make the input size free: 32×32 and 4000×3000 use the same weights.
+
+    Args:
+        embed_dim: width of the output.
+        widths: channels of the stages.
+        blocks: residual blocks a stage.
+        hidden: width between statistics and embedding.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int = 256,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        blocks: Sequence[int] = (1, 2, 2, 2),
+        hidden: int = 512,
+    ) -> None:
+        super().__init__(widths, blocks)
         self.output_dim = embed_dim
         self.head = nn.Sequential(
-            nn.BatchNorm1d(self.statistics_dim),
-            nn.Linear(self.statistics_dim, hidden),
+            nn.BatchNorm1d(self.width),
+            nn.Linear(self.width, hidden),
             nn.GELU(),
             nn.Linear(hidden, embed_dim),
         )
         self.to(memory_format=torch.channels_last)
 
-    def statistics(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n s"]:
-        """Mean and deviation over the positions of every stage, stem first; sides ≥ 1."""
-        x = self.stem(images.contiguous(memory_format=torch.channels_last))
-        pooled = _mean_and_deviation(x)
-        for stage in self.stages:
-            x = stage(x)
-            pooled = pooled + _mean_and_deviation(x)
-        return torch.cat(pooled, dim=1)
-
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
         """Embed normalised pictures of any size; not unit length."""
-        return self.head(self.statistics(images))
-
-
-def _mean_and_deviation(x: Float[Tensor, "n c h w"]) -> list[Tensor]:
-    flat = x.flatten(2).float()  # bf16 sums over a million positions would lose the small differences that matter
-    deviation, mean = torch.var_mean(flat, dim=2, correction=0)
-    return [mean.to(x.dtype), (deviation + 1e-6).sqrt().to(x.dtype)]
+        return self.head(self.pooled(images).to(next(self.head.parameters()).dtype))

@@ -111,7 +111,7 @@ class ImagePredictor(ABC):
         """As `assess`, one at a time: images may be a generator without end."""
         for name, features, error in self._encoded(images, self._scoring()):
             if features is None:
-                yield Assessment(path=name, model=self.name, digest=self.digest[:16], error=_one_line(error))
+                yield self._failed(name, error)
             else:
                 yield self._assessment(name, self._details(features[None])[0])
 
@@ -192,6 +192,9 @@ class ImagePredictor(ABC):
         low, high = self.scale
         quality = min(1.0, max(0.0, (details["raw"] - low) / (high - low)))
         return Assessment(**common, quality=quality, **details)
+
+    def _failed(self, name: str | None, error: VLQAError | None) -> Assessment:
+        return Assessment(path=name, model=self.name, digest=self.digest[:16], error=_one_line(error))
 
     def _rows(self, features: npt.ArrayLike) -> Tensor:
         rows = np.asarray(features, dtype=np.float32)

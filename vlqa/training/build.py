@@ -25,7 +25,9 @@ from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
 from vlqa.training.captions import all_words
-from vlqa.training.config import DataConfig, RatedSet, TrainConfig
+from vlqa.training.config import MultitaskConfig, TrainConfig
+from vlqa.training.config.common import RatedSet
+from vlqa.training.config.multitask import DataConfig
 from vlqa.training.multitask import MultitaskObjective
 from vlqa.training.teacher import MobileNetV2Teacher
 
@@ -49,10 +51,11 @@ class Run:
 
 def build_run(config: TrainConfig) -> Run:
     """The parts of a run, from the table of methods."""
-    return {"multitask": _multitask}[config.method](config)
+    builders: dict[str, Callable[[Any], Run]] = {"multitask": _multitask}
+    return builders[config.method](config)
 
 
-def _multitask(config: TrainConfig) -> Run:
+def _multitask(config: MultitaskConfig) -> Run:
     prompts = PromptSet.load(config.model.prompts)
     _check_labels(prompts)
     photos = find_photos(config.data.photos)

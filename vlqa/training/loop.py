@@ -25,6 +25,9 @@ from vlqa.training.checkpoint import last_state, random_state, restore_random_st
 from vlqa.training.config import OptimizerConfig, TrainConfig, read_config
 from vlqa.training.progress import Progress
 
+_MAY_CHANGE = {"name", "output", "steps", "checkpoint_every", "log_every", "precision", "optimizer"}
+"""Keys of a recipe that a resumed run may have otherwise than before."""
+
 
 def train(
     config: TrainConfig | str | Path | Mapping[str, Any],
@@ -170,7 +173,7 @@ def _check_same_run(config: TrainConfig) -> None:
     path = config.output / "config.yaml"
     before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     now = config.model_dump(mode="json")
-    for key in ("seed", "data", "model", "objective"):
+    for key in now.keys() - _MAY_CHANGE:
         if key in before and before[key] != now[key]:
             raise ConfigError(f"{config.output} holds a run with another {key}; choose another output to change it")
 

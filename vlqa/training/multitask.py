@@ -19,7 +19,7 @@ from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip import ClipBackbone
 from vlqa.prompts import PromptSet
 from vlqa.training.captions import caption_batch, describes, opposite_sentences
-from vlqa.training.config import ObjectiveConfig
+from vlqa.training.config.multitask import ObjectiveConfig
 from vlqa.training.teacher import MobileNetV2Teacher
 
 TASKS = ("quality", "scene", "distortion")

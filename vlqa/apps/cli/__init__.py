@@ -13,6 +13,7 @@ from vlqa.apps.cli.convert import convert
 from vlqa.apps.cli.degrade import degrade
 from vlqa.apps.cli.evaluate import evaluate
 from vlqa.apps.cli.models import models
+from vlqa.apps.cli.pristine import pristine
 from vlqa.apps.cli.prompts import app as prompts_app
 from vlqa.apps.cli.score import score
 from vlqa.apps.cli.train import train
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, evaluate, train, convert, degrade, models):
+for command in (score, evaluate, train, convert, pristine, degrade, models):
     app.command()(command)
 app.add_typer(prompts_app, name="prompts")
 

@@ -33,7 +33,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     for title in ("name", "what", "scale", "paper", "licence", "weights"):
         table.add_column(title)
     for row in available_models():
-        table.add_row(
-            row.name, row.what, f"{row.scale[0]:g}–{row.scale[1]:g}", row.paper or "vlqa", row.licence, row.source
-        )
+        table.add_row(row.name, row.what, _scale(row.scale), row.paper or "vlqa", row.licence, row.source)
     Console().print(table)
+
+
+def _scale(scale: tuple[float, float] | None) -> str:
+    return "of its regressor" if scale is None else f"{scale[0]:g}–{scale[1]:g}"

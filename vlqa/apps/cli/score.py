@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment
+
+if TYPE_CHECKING:
+    from vlqa.predictors.base import ImagePredictor
 
 SOME_FAILED = 1
 
@@ -51,6 +54,15 @@ def score(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of standard output.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference", help="Undamaged picture, or folder of pictures of the same names, to compare with."
+        ),
+    ] = None,
+    pristine: Annotated[
+        Path | None, typer.Option("--pristine", help="Statistics of `vlqa pristine`, for models that score by them.")
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
 ) -> None:
     """Score pictures: how good they look, and what is in and wrong with them.
@@ -63,6 +75,7 @@ def score(
       vlqa score holiday/ --format csv --output scores.csv
       vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
       vlqa score holiday/ --prompts clip_iqa
+      vlqa score coded/ --model contrique-fr/ --reference originals/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     chosen = _format(format, output)
     from vlqa import load
@@ -70,20 +83,33 @@ def score(
     from vlqa.apps.records import open_writer
     from vlqa.data.walk import walk
 
+    own = {} if pristine is None else {"pristine": pristine}
     predictor = load(
-        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size
+        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size, **own
     )
     found = walk(paths, on_empty=lambda folder: typer.echo(f"warning: {folder}: no pictures in it", err=True))
     pictures = _at_least_one(found)
     failed = 0
     with open_writer(chosen.value, output, predictor.scale) as write, counted("scoring") as count:
-        for record in predictor.assess_stream(pictures):
+        records = predictor.assess_stream(pictures) if reference is None else _compared(predictor, pictures, reference)
+        for record in records:
             failed += record.error is not None
             write(record)
             _echo_error(record, chosen, output)
             count(failed)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _compared(predictor: ImagePredictor, pictures: Iterable[str], reference: Path) -> Iterator[Assessment]:
+    from vlqa.predictors.regression import RegressionPredictor
+
+    if not isinstance(predictor, RegressionPredictor):
+        raise ConfigError(f"{predictor.name} compares with no reference; a full-reference regressor of contrique does")
+    if not reference.exists():
+        raise ConfigError(f"--reference {reference}: no such file or folder")
+    folder = reference.is_dir()
+    return predictor.assess_against((path, reference / Path(path).name if folder else reference) for path in pictures)
 
 
 def _format(format: Format | None, output: Path | None) -> Format:

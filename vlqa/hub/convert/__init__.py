@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vlqa.errors import ConfigError
 from vlqa.hub.store import load, save
 from vlqa.hub.table import MODELS, find
+from vlqa.runtime import resolve_device
 
 
 def convert(
@@ -40,9 +43,19 @@ def convert(
     if row.converter is None:
         names = [name for name, other in MODELS.items() if other.converter]
         raise ConfigError(f"{method} has no published checkpoint to convert; methods that have: {', '.join(names)}")
-    if parts:
-        raise ConfigError(f"{method} is one file and has no part {next(iter(parts))!r}; give the checkpoint alone")
-    if checkpoint is None:
-        raise ConfigError(f"convert needs the checkpoint of {method}: {row.source}")
     options.setdefault("device", "cpu")
-    return save(load(method, weights=checkpoint, **options), output)
+    files = {role: Path(file) for role, file in (parts or {}).items()}
+    if not row.parts:
+        if files:
+            raise ConfigError(f"{method} is one file and has no part {next(iter(files))!r}; give the checkpoint alone")
+        if checkpoint is None:
+            raise ConfigError(f"convert needs the checkpoint of {method}: {row.source}")
+        return save(load(method, weights=checkpoint, **options), output)
+    if checkpoint is not None:
+        if row.parts[0] in files:
+            raise ConfigError(f"the checkpoint of {method} is its part {row.parts[0]!r}, which is given twice")
+        files[row.parts[0]] = Path(checkpoint)
+    from vlqa.hub import encoded
+
+    place = resolve_device(options.pop("device"))
+    return save(encoded.published(row, files).predictor(None, options, place, torch.float32), output)

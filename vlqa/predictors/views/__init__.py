@@ -33,12 +33,12 @@ __all__ = [
 CONFIGURED: tuple[Any, ...] = (WholeImage, LiqePatches, Scales, PatchGrid)
 
 
-def view_from_dict(config: Mapping[str, Any], backbone: ClipBackbone) -> View:
+def view_from_dict(config: Mapping[str, Any], backbone: ClipBackbone | None = None) -> View:
     """Build a view from what `as_dict` gave.
 
     Args:
         config: kind and options.
-        backbone: whose preprocessing `Square` uses.
+        backbone: whose preprocessing `Square` uses; no other view needs it.
 
     Raises:
         ConfigError: an unknown kind or option.
@@ -50,6 +50,8 @@ def view_from_dict(config: Mapping[str, Any], backbone: ClipBackbone) -> View:
         if name not in known:
             raise ConfigError(f"the view {kind!r} has no option {name!r}; it has {', '.join(known) or 'none'}")
     if kind == Square.kind:
+        if backbone is None:
+            raise ConfigError("the view 'square' belongs to a backbone of two towers")
         return Square(backbone.resize)
     chosen: View = next(view for view in CONFIGURED if view.kind == kind)(**options)
     return chosen

@@ -1,0 +1,43 @@
+"""`vlqa pristine`: what undamaged photographs look like to an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlqa.errors import ConfigError
+
+
+def pristine(
+    paths: Annotated[
+        list[str], typer.Argument(help="Good photographs, folders (with all below them) or globs.", metavar="PATH...")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="A model that scores blindly, or a saved model's folder."),
+    ] = "grepq-low",
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+) -> None:
+    """Fit pristine statistics: mean and covariance of an encoder's features of sharp, colourful patches.
+
+    \b
+    Examples:
+      vlqa pristine good/ --model grepq-low/ --output pristine.safetensors
+      vlqa score photo.jpg --model grepq-low/ --pristine pristine.safetensors
+    """  # noqa: D301 (typer keeps the lines after a backspace as they are)
+    from vlqa import load
+    from vlqa.data.walk import walk
+    from vlqa.hub.statistics import write_statistics
+    from vlqa.predictors.pristine import PristinePredictor, pristine_statistics
+
+    predictor = load(model, weights=weights, device=device)
+    if not isinstance(predictor, PristinePredictor):
+        raise ConfigError(f"{model} does not score by pristine statistics; grepq-low does")
+    found = walk(paths, on_empty=lambda folder: typer.echo(f"warning: {folder}: no pictures in it", err=True))
+    statistics = pristine_statistics(predictor, found)
+    write_statistics(output, statistics, predictor)
+    typer.echo(f"{output}: {statistics.patches} patches, {len(statistics.mean)} features")

@@ -1,0 +1,150 @@
+"""Models on image encoders without a text tower: from published or stored weights to a predictor, and back."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vlqa.errors import ConfigError
+from vlqa.hub.options import common_options
+from vlqa.hub.statistics import read_statistics
+from vlqa.hub.table import ModelRow
+from vlqa.models.image_encoder import ImageEncoder, build_encoder
+from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
+from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
+from vlqa.predictors.views import PatchGrid, Scales, view_from_dict
+
+
+@dataclass(frozen=True)
+class EncoderParts:
+    """What a predictor on encoders is made of.
+
+    Attributes:
+        name: of the model.
+        method: "regression" or "pristine".
+        encoders: by role, in the order of their features.
+        view: scales and crops.
+        normalize: whether the features of each scale are brought to unit length.
+        regressor: for "regression"; None where none was fitted.
+        statistics: of pristine patches, for "pristine"; None where there are none.
+        grid: of the patches, for "pristine".
+    """
+
+    name: str
+    method: str
+    encoders: Mapping[str, ImageEncoder]
+    view: Scales = field(default_factory=Scales)
+    normalize: bool = False
+    regressor: LinearRegressor | None = None
+    statistics: PristineStatistics | None = None
+    grid: PatchGrid = field(default_factory=PatchGrid)
+
+    def predictor(
+        self, prompts: Any, options: Mapping[str, Any], device: torch.device, dtype: torch.dtype
+    ) -> EncoderPredictor:
+        """Assemble.
+
+        Raises:
+            ConfigError: prompts, which no such model reads, or an option that it has not.
+        """
+        if prompts is not None:
+            raise ConfigError(f"{self.name} reads no prompts: it has no text tower")
+        own = ("pristine",) if self.method == PristinePredictor.method else ()
+        common = common_options(self.name, own, options)
+        for encoder in self.encoders.values():
+            encoder.eval().requires_grad_(False)
+            encoder.to(device)
+            encoder.cast(dtype)
+        if self.method == PristinePredictor.method:
+            predictor = PristinePredictor(self.encoders, self.statistics, self.grid, name=self.name, **common)
+            if "pristine" in options:
+                predictor.statistics = read_statistics(options["pristine"], predictor)
+            return predictor
+        return RegressionPredictor(
+            self.encoders, self.view, self.regressor, normalize=self.normalize, name=self.name, **common
+        )
+
+
+def published(row: ModelRow, files: Mapping[str, Path]) -> EncoderParts:
+    """A model of the table from its published files, by role.
+
+    Raises:
+        ConfigError: an unknown role, or one that is missing.
+        CheckpointError: a file that is missing, damaged or of another model.
+    """
+    for role in files:
+        if role not in row.parts:
+            raise ConfigError(f"{row.name} has no part {role!r}; it has {', '.join(row.parts)}")
+    if missing := [role for role in row.required if role not in files]:
+        how = " ".join(f"--part {role}=FILE" for role in missing)
+        raise ConfigError(f"{row.name} needs {how} ({row.source})")
+    converter = importlib.import_module(f"vlqa.hub.convert.{row.converter}")
+    parts: EncoderParts = converter.read(row.name, files)
+    return parts
+
+
+def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EncoderParts:
+    """A model from what `describe` gave."""
+    encoders = {
+        role: build_encoder(architecture, _under(weights, f"encoders.{role}."))
+        for role, architecture in config["encoders"].items()
+    }
+    regressor, statistics = config.get("regressor"), config.get("statistics")
+    view, grid = view_from_dict(config["view"]), view_from_dict(config["grid"])
+    assert isinstance(view, Scales) and isinstance(grid, PatchGrid)
+    return EncoderParts(
+        config["name"],
+        config["method"],
+        encoders,
+        view,
+        config["normalize"],
+        regressor
+        and LinearRegressor(
+            weights["regressor.coefficients"],
+            regressor["intercept"],
+            (regressor["scale"][0], regressor["scale"][1]),
+            regressor["full_reference"],
+        ),
+        statistics
+        and PristineStatistics(weights["statistics.mean"], weights["statistics.covariance"], statistics["patches"]),
+        grid,
+    )
+
+
+def describe(predictor: EncoderPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors from which `stored` builds the same predictor."""
+    state = {
+        f"encoders.{role}.{name}": tensor
+        for role, encoder in predictor.encoders.items()
+        for name, tensor in encoder.state_dict().items()
+    }
+    config: dict[str, Any] = {
+        "encoders": {role: encoder.architecture for role, encoder in predictor.encoders.items()},
+        "view": predictor.view.as_dict(),
+        "grid": PatchGrid().as_dict(),
+        "normalize": predictor.normalize,
+    }
+    if isinstance(predictor, RegressionPredictor) and (regressor := predictor.regressor):
+        state["regressor.coefficients"] = regressor.coefficients
+        config["regressor"] = {
+            "intercept": regressor.intercept,
+            "scale": list(regressor.scale),
+            "full_reference": regressor.full_reference,
+        }
+    if isinstance(predictor, PristinePredictor):
+        config["grid"] = predictor.grid.as_dict()
+        if statistics := predictor.statistics:
+            state |= {"statistics.mean": statistics.mean, "statistics.covariance": statistics.covariance}
+            config["statistics"] = {"patches": statistics.patches}
+    return config, state
+
+
+def _under(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}

@@ -1,0 +1,104 @@
+"""Models that compare images with sentences: from published or stored weights to a predictor, and back."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vlqa import artifacts
+from vlqa.errors import CheckpointError
+from vlqa.hub.options import common_options
+from vlqa.hub.table import ModelRow
+from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
+from vlqa.predictors.antonym import AntonymPredictor
+from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.prompted import PromptPredictor
+from vlqa.predictors.views import View, view_from_dict, view_options
+from vlqa.prompts import PromptSet
+
+
+@dataclass(frozen=True)
+class PromptParts:
+    """What a predictor by sentences is made of.
+
+    Attributes:
+        name: of the model.
+        backbone: both towers.
+        prompts: the model's own sentences.
+        view: which pixels it sees.
+    """
+
+    name: str
+    backbone: ClipBackbone
+    prompts: PromptSet
+    view: View
+
+    def predictor(
+        self, prompts: PromptSet | None, options: Mapping[str, Any], device: torch.device, dtype: torch.dtype
+    ) -> PromptPredictor:
+        """Assemble: with other prompts than the model's own where they are given.
+
+        Raises:
+            ConfigError: an option that the model has not.
+        """
+        config = self.view.as_dict()
+        # LIQE's windows are what its weights were trained on; only the rule is a choice
+        names = view_options(config["kind"])
+        of_view = {"patches": "rule"} if config["kind"] == "liqe" else {key: key for key in names}
+        common = common_options(self.name, of_view, options)
+        changes = {of_view[option]: value for option, value in options.items() if option in of_view}
+        view = view_from_dict(config | changes, self.backbone) if changes else self.view
+        self.backbone.eval().requires_grad_(False)
+        self.backbone.to(device)
+        self.backbone.cast(dtype)
+        chosen = prompts or self.prompts
+        # the method follows the sentences: pairs are compared one by one, joint prompts share a softmax
+        kind = MultitaskPredictor if chosen.kind == "joint" else AntonymPredictor
+        return kind(self.backbone, chosen, view, name=self.name, **common)
+
+
+def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) -> PromptParts:
+    """A model of the table from its published file, or from open_clip's download where `weights` is None.
+
+    Raises:
+        CheckpointError: missing weights, or weights of another model.
+    """
+    converter = importlib.import_module(f"vlqa.hub.convert.{row.converter}")
+    checkpoint: Mapping[str, Any]
+    if weights is None:
+        assert row.open_clip is not None
+        _, checkpoint = download_weights(*row.open_clip)
+    else:
+        checkpoint = artifacts.read_checkpoint(weights)
+    try:
+        backbone = converter.read(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"{weights}: {error}") from None
+    if prompts is None:
+        own = converter.prompts_of(weights, checkpoint) if hasattr(converter, "prompts_of") else row.prompts
+        prompts = PromptSet.load(own)
+    seen = {"kind": "square"} if row.view["kind"] == "whole" and backbone.fixed_size else row.view
+    return PromptParts(row.name, backbone, prompts, view_from_dict(seen, backbone))
+
+
+def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> PromptParts:
+    """A model from what `describe` gave."""
+    backbone = build_backbone(config["backbone"], weights=weights, copy_weights=False)
+    view = view_from_dict(config["view"], backbone)
+    return PromptParts(config["name"], backbone, PromptSet.from_dict(config["prompts"]), view)
+
+
+def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors from which `stored` builds the same predictor."""
+    config = {
+        "backbone": predictor.backbone.architecture,
+        "view": predictor.view.as_dict(),
+        "prompts": predictor.prompts.as_dict(),
+    }
+    return config, predictor.backbone.state_dict()

@@ -1,0 +1,38 @@
+"""Mean and variance over positions, of a whole map or of its tiles one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of each channel over positions.
+
+    Attributes:
+        mean: float32.
+        variance: divided by the count.
+        count: positions.
+    """
+
+    mean: Float[Tensor, "n c"]
+    variance: Float[Tensor, "n c"]
+    count: int
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n c h w"]) -> Moments:
+        """Of one map; in float32, for bf16 sums over a million positions would lose the small differences."""
+        variance, mean = torch.var_mean(x.flatten(2).float(), dim=2, correction=0)
+        return cls(mean, variance, x.shape[2] * x.shape[3])
+
+    def joined(self, other: Moments) -> Moments:
+        """Of both maps together (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+        count = self.count + other.count
+        share = other.count / count
+        shift = other.mean - self.mean
+        variance = self.variance * (1 - share) + other.variance * share + shift.square() * share * (1 - share)
+        return Moments(self.mean + shift * share, variance, count)

@@ -1,0 +1,74 @@
+"""What predictors on image encoders without a text tower share: encoders side by side, a picture at several sizes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vlqa import artifacts
+from vlqa.functional.similarity import unit
+from vlqa.models.image_encoder import ImageEncoder
+from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.views import Scales
+
+
+class EncoderPredictor(ImagePredictor):
+    """Features of one or several encoders at the scales of a view, joined as the papers join them.
+
+    A row is [first encoder: first scale, second scale, … | second encoder: …]; where the view cuts several crops a
+    scale, the mean over the crops.
+
+    Args:
+        encoders: by role, in the order of their features; in evaluation mode.
+        view: scales and crops.
+        normalize: bring the features of each scale to unit length first (CONTRIQUE, ARNIQA; Re-IQA does not).
+        name: of the model, for records and messages.
+        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
+        workers: decoding threads; None chooses by the number of cores.
+    """
+
+    method: ClassVar[str]
+    view: Scales
+
+    def __init__(
+        self,
+        encoders: Mapping[str, ImageEncoder],
+        view: Scales,
+        *,
+        normalize: bool,
+        name: str,
+        batch_size: int = 32,
+        workers: int | None = None,
+    ) -> None:
+        widths = [encoder.embed_dim * len(view.factors) for encoder in encoders.values()]
+        super().__init__(view, sum(widths), name=name, batch_size=batch_size, workers=workers)
+        self.encoders = dict(encoders)
+        self.normalize = normalize
+        ends = [sum(widths[: number + 1]) for number in range(len(widths))]
+        slices = {role: slice(end - width, end) for role, end, width in zip(encoders, ends, widths, strict=True)}
+        self.feature_slices = {"low": slice(0, self.width), **(slices if len(slices) > 1 else {})}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that decides a score: method, weights, view, and what follows the features."""
+        encoders = {role: encoder.digest for role, encoder in self.encoders.items()}
+        return artifacts.digest_json([self.method, encoders, self.view.as_dict(), self.normalize, self._further()])
+
+    def _further(self) -> Any:
+        """What decides a score besides the features, JSON-able."""
+        return None
+
+    @torch.inference_mode()
+    def _encode(self, patches: Tensor) -> Float[Tensor, "n d"]:
+        return torch.cat([encoder.encode_image(patches) for encoder in self.encoders.values()], dim=1)
+
+    def _pool(self, rows: Float[Tensor, "p d"]) -> Float[Tensor, " width"]:
+        scales = rows.reshape(len(self.view.factors), -1, rows.shape[1])  # scale, crop, feature
+        parts = torch.split(scales, [encoder.embed_dim for encoder in self.encoders.values()], dim=2)
+        joined = [unit(part) if self.normalize else part for part in parts]
+        return torch.cat([part.mean(dim=1).flatten() for part in joined])

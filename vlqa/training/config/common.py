@@ -1,0 +1,77 @@
+"""What every recipe has: a name, an output, steps, and how weights are changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RatedSet(Strict):
+    """One rated set: label file, picture folder, its scale, and the folds left out."""
+
+    labels: Path
+    images: Path | None = None
+    mos_range: tuple[float, float] = (0.0, 100.0)
+    exclude_folds: tuple[int, ...] = ()
+    per_batch: int = Field(default=16, ge=2)
+
+    @field_validator("mos_range")
+    @classmethod
+    def _two_ends(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] == ends[1]:
+            raise ValueError("the worst and the best value must differ")
+        return ends
+
+
+class PhotosConfig(Strict):
+    """Photographs that need no label."""
+
+    photos: tuple[Path, ...]
+    held_out_photos: int = Field(
+        60, ge=0, description="photographs kept for validation, chosen by a digest of their names"
+    )
+    workers: int = Field(default=1, ge=0)
+
+
+class OptimizerConfig(Strict):
+    """AdamW with linear warm-up and cosine decay."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    final_fraction: float = Field(default=0.01, ge=0, le=1)
+    clip_norm: float = Field(default=5.0, gt=0)
+
+
+class TrainConfig(Strict):
+    """A complete recipe; each method adds its own keys.
+
+    Attributes:
+        name: name of the model that comes out.
+        method: which objective trains it.
+        output: folder of the run: `checkpoints/`, `metrics.jsonl`, `config.yaml`, `model/`.
+        seed: decides everything random.
+        steps: optimisation steps.
+        steps_per_epoch: steps over which the dynamic weight average takes its means.
+        precision: "bf16" computes under autocast; weights and optimiser stay in fp32.
+    """
+
+    name: str
+    method: str
+    output: Path
+    seed: int = 0
+    steps: int = Field(ge=1)
+    steps_per_epoch: int = Field(default=200, ge=1)
+    checkpoint_every: int = Field(default=200, ge=1)
+    log_every: int = Field(default=20, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    data: PhotosConfig
+    optimizer: OptimizerConfig = OptimizerConfig()

@@ -1,0 +1,65 @@
+"""The recipe of the multitask objective: a dual tower on rated and degraded photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from vlqa.training.config.common import PhotosConfig, RatedSet, Strict, TrainConfig
+
+
+class DataConfig(PhotosConfig):
+    """Photographs to degrade, rated sets, and how crops are cut."""
+
+    opinions: Path
+    rated: tuple[RatedSet, ...] = ()
+    renderings_per_batch: int = Field(default=48, ge=2)
+    sizes: tuple[Annotated[int, Field(ge=32)], ...] = Field(
+        default=(192,), min_length=1, description="sides of the crops in px; each batch has one of them"
+    )
+    pristine_share: float = Field(default=0.08, ge=0, le=1)
+    mixture_share: float = Field(default=0.2, ge=0, le=1)
+    reduced_share: float = Field(
+        default=0.4, ge=0, le=1, description="crops that are damaged at a larger size than the encoder sees"
+    )
+    versions: int = Field(default=2, ge=1, description="neighbours in a batch that share a crop")
+    teacher: Path | None = Field(
+        default=None, description="a MobileNetV2 whose statistics the image tower learns to predict"
+    )
+
+
+class ModelConfig(Strict):
+    """The dual tower, in open_clip's configuration format, and the joint prompts it answers."""
+
+    architecture: dict[str, Any]
+    prompts: str = "liqe_multitask"
+    max_shorter_side: int | None = 384
+
+
+class ObjectiveConfig(Strict):
+    """Weights of the losses; quality, scene and distortion are also weighted by the chosen rule."""
+
+    balance: Literal["dynamic", "equal"] = "dynamic"
+    quality: float = 1.0
+    scene: float = 1.0
+    distortion: float = 1.0
+    anchor: float = Field(
+        default=0.5, description="keeps the score near the opinion on 1–5, which order alone does not"
+    )
+    antonyms: float = 1.0
+    captions: float = 0.3
+    type: float = Field(
+        default=0.5, description="25 types from the image features by a linear head that is thrown away"
+    )
+    teacher: float = Field(default=0.5, description="statistics of the teacher, by a linear head that is thrown away")
+
+
+class MultitaskConfig(TrainConfig):
+    """A dual tower trained from nothing by LIQE's losses, sentences and a teacher."""
+
+    method: Literal["multitask"]
+    data: DataConfig
+    model: ModelConfig
+    objective: ObjectiveConfig = ObjectiveConfig()
