@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pickle
 import tempfile
 import warnings
 import zipfile
@@ -122,18 +121,24 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         with torch.serialization.safe_globals(_NUMPY_GLOBALS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other pickle protocols: what cannot be read is refused below
             value = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            reason = "it contains code or objects other than tensors"
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch raises anything on damaged bytes: BadZipFile, IndexError, struct.error, …
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "weights_only" in reason or "Unsupported" in reason:
+            reason = "it contains code or objects other than tensors" if _is_pickled(file) else "it is no torch file"
         raise CheckpointError(f"{file}: refused as weights: {reason}") from None
     if isinstance(value, Tensor):
         return {"": value}
     if not isinstance(value, Mapping):
         raise CheckpointError(f"{file}: expected named tensors, found {type(value).__name__}")
     return dict(value)
+
+
+def _is_pickled(file: Path) -> bool:
+    """Whether it begins as what torch saves: an archive, or a pickle."""
+    with file.open("rb") as opened:
+        return opened.read(2)[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def _is_torchscript(file: Path) -> bool:

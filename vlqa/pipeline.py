@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vlqa.data.images import decode, source_name
+from vlqa.data.images import MAX_PIXELS, decode, source_name
 from vlqa.errors import VLQAError
 from vlqa.types import Pixels
 
@@ -80,6 +80,7 @@ def encode_images(
     *,
     batch_size: int = 32,
     workers: int | None = None,
+    max_image_pixels: int = MAX_PIXELS,
 ) -> Iterator[Encoded]:
     """Features of every image, in order, one at a time.
 
@@ -91,6 +92,7 @@ def encode_images(
         batch_size: patches an encoder call, as pictures of 224×224: a batch holds at most `batch_size`·224² pixels
             unless a single patch is larger, so memory stays bounded for native-size pictures too.
         workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
+        max_image_pixels: a picture with more is refused before it is decoded.
 
     Yields:
         One `Encoded` an image. Whatever goes wrong with one image (undecodable, out of memory, features that are not
@@ -99,7 +101,11 @@ def encode_images(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     batcher = _Batcher(encode, batch_size * PATCH_PIXELS)
-    for item in _prepared(images, prepare, min(8, os.cpu_count() or 1) if workers is None else workers):
+
+    def read(image: ImageLike) -> Tensor | Sequence[Tensor]:
+        return prepare(decode(image, max_pixels=max_image_pixels))
+
+    for item in _prepared(images, read, min(8, os.cpu_count() or 1) if workers is None else workers):
         batcher.add(item)
         yield from batcher.finished()
     batcher.flush()
@@ -107,12 +113,12 @@ def encode_images(
 
 
 def _prepared(
-    images: Iterable[ImageLike], prepare: Callable[[Pixels], Tensor | Sequence[Tensor]], workers: int
+    images: Iterable[ImageLike], read: Callable[[ImageLike], Tensor | Sequence[Tensor]], workers: int
 ) -> Iterator[_Waiting]:
     def work(image: ImageLike) -> _Waiting:
         name = source_name(image)
         try:
-            patches = prepare(decode(image))
+            patches = read(image)
             return _Waiting(name, [_Part(part) for part in ([patches] if isinstance(patches, Tensor) else patches)])
         except Exception as error:
             return _Waiting(name, error=_as_error(error))

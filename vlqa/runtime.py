@@ -32,8 +32,10 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         resolved = torch.device(device)
     except RuntimeError:
         raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, not {device!r}") from None
-    if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {str(device)!r} was asked for but torch finds no CUDA device; use --device cpu")
+    try:
+        torch.zeros(1, device=resolved).item()  # the meta device holds no numbers, a missing one nothing at all
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ConfigError(f"device {str(device)!r} cannot be used by torch on this machine; use --device cpu") from None
     return resolved
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -32,7 +32,8 @@ class Assessment:
         path: where the image came from, `None` for images given as pixels.
         quality: clip((raw − low) / (high − low), 0, 1) over the predictor's scale; higher is better.
         raw: score on the predictor's own scale.
-        quality_probabilities: marginal probability of each quality word; sums to 1.
+        quality_probabilities: marginal probability of each quality word, which sum to 1; of models that read pairs of
+            opposite sentences the probability of each pair's positive one, by the name of the pair.
         scene_probabilities: marginal probability of each scene word; sums to 1.
         distortion_probabilities: marginal probability of each distortion word; sums to 1.
         scene: the most probable scene.
@@ -88,6 +89,10 @@ class QualityPredictor(Protocol):
 
     def assess(self, images: Images) -> list[Assessment]:
         """Everything the method knows of each image; an image that fails has `error`."""
+        ...
+
+    def assess_stream(self, images: Images) -> Iterator[Assessment]:
+        """As `assess`, one at a time."""
         ...
 
     def embed(self, images: Images) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from tests.tiny import CONVOLUTIONS, VIT, backbone, joint_prompts, pictures
+from vlqa.artifacts import read_checkpoint
 from vlqa.errors import CheckpointError, ConfigError, UnknownModelError
 from vlqa.hub import available_models, load, save, store
 from vlqa.models import clip_hub
@@ -147,10 +148,17 @@ def test_options(tmp_path: Path) -> None:
     folder = save(made(), tmp_path / "model")
     changed = load(folder, device="cpu", max_shorter_side=32, batch_size=3, workers=0)
     assert changed.view == WholeImage(max_shorter_side=32)
-    assert (changed.batch_size, changed.workers) == (3, 0)
+    assert changed.reading == {"batch_size": 3, "workers": 0}
     with pytest.raises(ConfigError, match="mini has no option 'patches'; it has max_shorter_side, min_side, multiple"):
         load(folder, patches="demo")
-    for wrong in ({"batch_size": 0}, {"batch_size": True}, {"workers": -1}, {"min_side": "a"}):
+    for wrong in (
+        {"batch_size": 0},
+        {"batch_size": 10**20},
+        {"max_image_pixels": 0},
+        {"batch_size": True},
+        {"workers": -1},
+        {"min_side": "a"},
+    ):
         with pytest.raises(ConfigError, match="must be a whole number"):
             load(folder, **wrong)
     liqe = save(MultitaskPredictor(backbone(VIT), joint_prompts(), LiqePatches(size=32)), tmp_path / "liqe")
@@ -208,17 +216,52 @@ def test_weights_that_are_nowhere(offline: None, tmp_path: Path, monkeypatch: py
 def test_a_bundled_model_is_found_and_weights_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "weights_dir", lambda name: tmp_path / name)
     save(made(0), tmp_path / "mini")
-    save(made(1, name="trained"), tmp_path / "other")
+    save(made(1), tmp_path / "other")
     images = pictures(2)
     np.testing.assert_array_equal(load(device="cpu").predict(images), made(0).predict(images))
     other = load("mini", weights=tmp_path / "other", device="cpu")
     np.testing.assert_array_equal(other.predict(images), made(1).predict(images))
-    assert other.name == "mini"
+    save(made(1, name="trained"), tmp_path / "trained")
+    with pytest.raises(CheckpointError, match="holds the model trained, not mini"):
+        load("mini", weights=tmp_path / "trained")
 
 
 def test_available_models() -> None:
     rows = available_models()
-    assert [row.name for row in rows] == ["mini", "clip-iqa", "clip-iqa-ensemble", "liqe"]
+    assert {"mini", "clip-iqa", "clip-iqa-ensemble", "liqe", "grepq-low", "contrique", "re-iqa", "arniqa"} == {
+        row.name for row in rows
+    }
+    assert rows[0].name == "mini"
     for row in rows:
-        assert row.what and row.licence and row.source and row.scale[0] < row.scale[1]
-        assert PromptSet.load(row.prompts)
+        assert row.what and row.licence and row.source and (row.scale is None or row.scale[0] < row.scale[1])
+        assert row.parts or PromptSet.load(row.prompts)
+
+
+def test_damaged_torch_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save({"a": torch.zeros(50), "b": torch.ones(3, 3)}, file)
+    whole = file.read_bytes()
+    numbers = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in numbers.integers(0, len(whole), 8):
+            damaged[place] = numbers.integers(256)
+        file.write_bytes(damaged[: int(numbers.integers(1, len(whole) + 1))])
+        try:
+            read_checkpoint(file)
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+    file.write_bytes(b"\xff\xd8\xff\xe0 a JPEG" * 9)
+    with pytest.raises(CheckpointError, match="it is no torch file"):
+        read_checkpoint(file)
+
+
+def test_nothing_that_is_not_a_model_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"my": "project"}')
+    with pytest.raises(ConfigError, match="is not that of a vlqa model and would be lost"):
+        save(made(), tmp_path)
+    with pytest.raises(ConfigError, match="is a file"):
+        save(made(), tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match="is not that of a vlqa model"):
+        load(tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"my": "project"}'

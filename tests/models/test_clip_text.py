@@ -200,6 +200,18 @@ def test_a_text_that_is_cut_is_named(backbone: ClipBackbone) -> None:
     longest = backbone.context_length - 3
     backbone.encode_text(["photo " * longest])
     with pytest.warns(
-        TextWarning, match=f"reads {backbone.context_length} tokens; what comes after is cut: 'cut photo"
+        TextWarning, match=f"reads {backbone.context_length} tokens; an end beyond them is cut: 'cut photo"
     ):
         backbone.encode_text(["a photo", "cut " + "photo " * (longest + 2)])
+
+
+def test_weights_that_change_places_have_another_digest(backbone: ClipBackbone) -> None:
+    digest = backbone.text_digest
+    weight = backbone.text.token_embedding.weight
+    with torch.no_grad():
+        weight.copy_(weight.flip(0))
+    assert backbone.text_digest != digest
+    digest = backbone.text_digest
+    with torch.no_grad():
+        weight.copy_(weight.flip(1))
+    assert backbone.text_digest != digest

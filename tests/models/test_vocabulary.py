@@ -70,3 +70,8 @@ def test_the_vocabulary_travels_with_the_architecture() -> None:
         QUALITY | {"text_cfg": QUALITY["text_cfg"] | {"vocabulary": kept[::-1]}}, weights=first.state_dict()
     )
     assert other.text_digest != first.text_digest
+
+
+def test_words_that_prompts_have_but_no_caption_had_are_unknown() -> None:
+    tokenizer = PrunedTokenizer(pruned_vocabulary(["a sharp happy photo"]), untaught=["happy"])
+    assert tokenizer.unknown_words(["A happy, sharp photo", "a lonely photo"]) == ["happy", ",", "lonely"]

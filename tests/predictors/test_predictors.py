@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from pathlib import Path
@@ -237,3 +238,42 @@ def test_prompts_that_do_not_fit() -> None:
 
 def test_predictors_keep_the_protocol(predictor: PromptPredictor) -> None:
     assert isinstance(predictor, QualityPredictor)
+
+
+def test_sentences_are_tokenised_once_a_call_not_once_an_image(
+    mini: MultitaskPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    encode = mini.backbone.encode_text
+    monkeypatch.setattr(mini.backbone, "encode_text", lambda texts: calls.append(texts) or encode(texts))
+    found = mini.assess(pictures(5))
+    assert len(calls) == 1
+    np.testing.assert_allclose([record.raw for record in found], mini.predict(pictures(5)), rtol=1e-6)
+
+
+def test_assessments_name_every_pair() -> None:
+    prompts = PromptSet.from_pairs([("sharp", "blurry"), ("bright", "dark")], kind="attributes")
+    predictor = AntonymPredictor(backbone(CONVOLUTIONS), prompts, WholeImage())
+    image = pictures(1)[0]
+    (record,) = predictor.assess(image)
+    expected = predictor.probabilities(image)[0].tolist()
+    assert list((record.quality_probabilities or {}).items()) == [
+        ("sharp", pytest.approx(expected[0])),
+        ("bright", pytest.approx(expected[1])),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [(io.BytesIO(b"x"), "pass its path"), (torch.zeros(3, 8, 8), "permute"), (3, "not int")],
+)
+def test_what_is_no_image_says_what_to_pass(mini: MultitaskPredictor, images: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        mini.predict(images)  # type: ignore[arg-type]
+
+
+def test_the_limit_of_pixels_is_adjustable() -> None:
+    image = pictures(1)[0]
+    small = MultitaskPredictor(backbone(CONVOLUTIONS), joint_prompts(), WholeImage(), max_image_pixels=100)
+    with pytest.warns(ImageWarning), pytest.raises(ImageDecodeError, match="max_image_pixels"):
+        small.predict(image)

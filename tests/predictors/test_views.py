@@ -28,13 +28,16 @@ def test_whole_image_is_left_alone_where_it_may_be() -> None:
 @given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([None, 64, 512]), st.sampled_from([1, 32]))
 def test_whole_image_keeps_its_bounds(height: int, width: int, most: int | None, multiple: int) -> None:
     view = WholeImage(max_shorter_side=most, min_side=32, multiple=multiple, max_pixels=2**20)
-    tall, wide = view.size(height, width)
+    try:
+        tall, wide = view.size(height, width)
+    except ImageDecodeError:
+        assert min(height, width) / max(height, width) < 1 / 30
+        return
     assert tall % multiple == 0 and wide % multiple == 0
     assert min(tall, wide) >= 32
     if most is not None:
         assert min(tall, wide) <= most
-    if min(height, width) / max(height, width) > 1 / 30:  # a very narrow picture is enlarged beyond the area instead
-        assert tall * wide <= 2**20 * 1.1
+    assert tall * wide <= 2**20 * 1.1
     if multiple == 1 and min(tall, wide) > 32 and tall * wide < 2**19 and min(tall, wide) != most:
         assert (tall, wide) == (height, width)
 
@@ -96,3 +99,14 @@ def test_wrong_options_are_named() -> None:
         WholeImage(min_side=0)
     with pytest.raises(ConfigError, match="max_shorter_side 8 is below min_side 32"):
         WholeImage(max_shorter_side=8)
+
+
+@pytest.mark.parametrize("shape", [(1, 65000, 3), (40000, 1, 3), (3, 30000, 3)])
+def test_a_narrow_picture_is_never_enlarged_beyond_what_memory_is_meant_for(shape: tuple[int, ...]) -> None:
+    height, width = shape[:2]
+    try:
+        rows, columns = WholeImage().size(height, width)
+    except ImageDecodeError as error:
+        assert "too narrow" in str(error)
+    else:
+        assert rows * columns <= 2**24

@@ -14,7 +14,7 @@ import yaml
 import vlqa
 from tests.synthetic import picture
 from tests.training.recipe import losses, recipe
-from vlqa.errors import ConfigError
+from vlqa.errors import ConfigError, VLQAError
 from vlqa.training.checkpoint import last_state
 from vlqa.training.config import OptimizerConfig
 from vlqa.training.loop import train, warmup_cosine
@@ -150,3 +150,18 @@ def test_the_learning_rate_warms_up_and_falls_to_its_final_fraction() -> None:
 def test_a_limited_run_follows_the_schedule_of_the_whole_recipe(whole: Path, tmp_path: Path) -> None:
     train(recipe(whole.parent, output=str(tmp_path / "run")), quiet=True, limit_steps=2)
     assert losses(tmp_path / "run") == losses(whole)[:2]
+
+
+def test_a_line_of_metrics_that_a_kill_left_unfinished_does_not_stop_a_resume(whole: Path, tmp_path: Path) -> None:
+    config = recipe(whole.parent, output=str(tmp_path / "run"))
+    train(config, limit_steps=4, quiet=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes() + b'{"step": 5, "lo')
+    train(config, resume=True, quiet=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_stored(tmp_path: Path) -> None:
+    config = recipe(tmp_path) | {"optimizer": {"learning_rate": 1e30, "warmup_steps": 0, "clip_norm": 1e30}}
+    with pytest.raises(VLQAError, match=r"loss of step \d+ is not finite; lower optimizer.learning_rate"):
+        train(config, quiet=True)

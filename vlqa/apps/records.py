@@ -25,7 +25,7 @@ def open_writer(format: str, output: Path | None, scale: tuple[float, float]) ->
     """A function that writes one record.
 
     A file is written as `<output>.partial` and takes its name when all records are in it; after a broken run what was
-    written remains there.
+    written remains there. A pipe or a device is written directly.
 
     Args:
         format: "table", "jsonl", "csv" or "parquet".
@@ -39,9 +39,11 @@ def open_writer(format: str, output: Path | None, scale: tuple[float, float]) ->
         with _writer(format, sys.stdout, scale) as write:
             yield write
         return
-    partial = output.with_name(f"{output.name}.partial")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        target = output.resolve()  # through links, which stay
+        special = target.exists() and not target.is_file()
+        partial = target if special else target.with_name(f"{target.name}.partial")
+        target.parent.mkdir(parents=True, exist_ok=True)
         file: IO[Any] = (
             partial.open("wb")
             if format == "parquet"
@@ -49,9 +51,22 @@ def open_writer(format: str, output: Path | None, scale: tuple[float, float]) ->
         )
     except OSError as error:
         raise ConfigError(f"--output {output}: cannot be written ({error.strerror})") from None
-    with file, _writer(format, file, scale) as write:
-        yield write
-    partial.replace(output)
+    records = 0
+    try:
+        with file, _writer(format, file, scale) as write:
+
+            def counting(record: Assessment) -> None:
+                nonlocal records
+                write(record)
+                records += 1
+
+            yield counting
+    except BaseException:
+        if not records and not special:
+            partial.unlink(missing_ok=True)
+        raise
+    if not special:
+        partial.replace(target)
 
 
 def _writer(format: str, file: IO[Any], scale: tuple[float, float]) -> contextlib.AbstractContextManager[Write]:
@@ -146,8 +161,10 @@ def _table(file: IO[str], scale: tuple[float, float]) -> Iterator[Write]:
             _most_probable(record.distortion, record.distortion_probabilities),
         )
 
-    yield write
-    Console(file=file).print(table)
+    try:
+        yield write
+    finally:  # what was scored before an interruption is shown
+        Console(file=file).print(table)
 
 
 def _bar(quality: float) -> str:

@@ -17,6 +17,8 @@ def describe_damage(kind: str, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"has more pixels than Pillow decodes of a {kind} file; scale it down"
     detail = " ".join(str(error).split())[:160] or type(error).__name__
+    if "unknown pixel mode" in detail:
+        return f"is a {kind} file with a kind of pixels that vlqa does not read; export it with 8 or 16 bits a channel"
     if detail == "not identified by this driver":
         detail = "its header makes no sense"
     # Pillow wraps what it meets at the end of the data into a SyntaxError.

@@ -187,5 +187,6 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         raise ImageDecodeError(f"has a damaged header ({width}×{height} pixels); export it again")
     if width * height > max_pixels:
         raise ImageDecodeError(
-            f"has {width}×{height} pixels, more than the {max_pixels} allowed; scale it down or raise max_pixels"
+            f"has {width}×{height} pixels, more than the {max_pixels} allowed; "
+            "scale it down, or raise --max-image-pixels (load(…, max_image_pixels=…))"
         )

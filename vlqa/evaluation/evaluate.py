@@ -56,6 +56,9 @@ class Evaluation:
         return record
 
 
+_LARGEST = 1e100
+
+
 def evaluate_scores(scores: npt.ArrayLike, mos: npt.ArrayLike, seed: int = 0, resamples: int = 1000) -> Evaluation:
     """Compare scores with opinions.
 
@@ -77,6 +80,8 @@ def evaluate_scores(scores: npt.ArrayLike, mos: npt.ArrayLike, seed: int = 0, re
     if scored.sum() < 3:
         raise ConfigError(f"at least 3 scored images are needed, found {scored.sum()} ({dropped} have no score)")
     x, y = paired(predicted[scored], opinions[scored])
+    if np.abs(y).max() > _LARGEST:
+        raise ConfigError(f"opinions up to {np.abs(y).max():g} overflow in squares; check the column, or scale it")
     mapping = fit_logistic(x, y)
     mapped = mapping(x)
     flat = np.ptp(mapped) <= 1e-12 * np.abs(y).max()  # scores without any trend map to one opinion

@@ -7,7 +7,7 @@ from typing import Any
 
 from vlqa.errors import ConfigError
 
-_COMMON = ("batch_size", "workers")
+_COMMON = ("batch_size", "workers", "max_image_pixels")
 
 
 def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,12 +26,13 @@ def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) ->
         if option not in known:
             raise ConfigError(f"{name} has no option {option!r}; it has {', '.join(known)}")
     common = {option: options[option] for option in _COMMON if option in options}
-    if not _whole_number(common.get("batch_size", 1), 1):
-        raise ConfigError(f"batch_size must be a whole number of at least 1, not {common['batch_size']!r}")
+    for option in ("batch_size", "max_image_pixels"):
+        if not _whole_number(common.get(option, 1), 1):
+            raise ConfigError(f"{option} must be a whole number of at least 1, not {common[option]!r}")
     if common.get("workers") is not None and not _whole_number(common["workers"], 0):
         raise ConfigError(f"workers must be a whole number of at least 0, not {common['workers']!r}")
     return common
 
 
 def _whole_number(value: Any, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value < 2**40

@@ -74,6 +74,7 @@ def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) ->
     if weights is None:
         assert row.open_clip is not None
         _, checkpoint = download_weights(*row.open_clip)
+        weights = Path("-".join(row.open_clip))  # what messages call it
     else:
         checkpoint = artifacts.read_checkpoint(weights)
     try:

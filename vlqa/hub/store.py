@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.metadata
 import os
@@ -57,9 +56,9 @@ def load(
             opposite sentences make any model score by them, on (0, 1); joint prompts need labels of `quality`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "bf16" or "fp16" (not on the CPU): of the image tower.
-        options: `batch_size` (pictures of 224×224 an encoder call), `workers` (decoding threads), and those of what
-            the model sees: `patches` ("demo" or "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`,
-            `max_pixels` of models that see the whole picture.
+        options: `batch_size` (pictures of 224×224 an encoder call), `workers` (decoding threads), `max_image_pixels`
+            (larger pictures are refused, 200 million), and those of what the model sees: `patches` ("demo" or "pyiqa")
+            of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the whole picture.
 
     Raises:
         UnknownModelError: no such name.
@@ -92,6 +91,9 @@ def save(
 
     Returns:
         The directory.
+
+    Raises:
+        ConfigError: a file is in the way, or a config.json of something else.
     """
     own, state = _form("backbone" if isinstance(predictor, PromptPredictor) else "encoders").describe(predictor)
     if half:
@@ -111,6 +113,7 @@ def save(
     if isinstance(predictor, PromptPredictor):
         config["digests"]["prompts"] = predictor.prompts.digest
     target = Path(directory)
+    _check_target(target)
     if target.is_dir() and any(target.iterdir()):
         _write(target, state, config)
         return target
@@ -124,6 +127,19 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target} is a file; name a folder to save the model in")
+    present = target / CONFIG
+    if present.is_file():
+        try:
+            ours = "format" in artifacts.read_json(present)
+        except CheckpointError:
+            ours = False
+        if not ours:
+            raise ConfigError(f"{present} is not that of a vlqa model and would be lost; save to another folder")
 
 
 def _form(part: str) -> ModuleType:
@@ -148,14 +164,16 @@ def _shrinks(tensor: torch.Tensor) -> bool:
 
 def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> PromptParts | EncoderParts:
     if model in table.MODELS:
-        return _named(table.MODELS[model], None if weights is None else Path(weights), prompts)
+        return _named(table.MODELS[model], None if weights is None else Path(weights).expanduser(), prompts)
     folder = Path(model).expanduser()
     if weights is not None:
         raise ConfigError(f"weights belong to a model name such as liqe, but {model!r} is a folder or a repository")
     if (folder / CONFIG).is_file():
         return _directory(folder)
     if not folder.exists() and _REPOSITORY.fullmatch(model):
-        fetched = fetch(lambda: huggingface_hub.snapshot_download(model), f"the hub repository {model}")
+        wanted = [CONFIG, WEIGHTS]
+        what = f"no folder {model} here, and the hub repository {model}"
+        fetched = fetch(lambda: huggingface_hub.snapshot_download(model, allow_patterns=wanted), what)
         return _directory(Path(fetched))
     if os.sep in model or "/" in model or folder.is_dir():
         raise CheckpointError(
@@ -169,7 +187,10 @@ def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None)
     if weights is None and row.bundled and (weights_dir(row.name) / CONFIG).is_file():
         return _directory(weights_dir(row.name))
     if weights is not None and weights.is_dir():
-        return dataclasses.replace(_directory(weights), name=row.name)
+        parts = _directory(weights)
+        if parts.name != row.name:
+            raise CheckpointError(f"{weights} holds the model {parts.name}, not {row.name}; load that folder itself")
+        return parts
     if weights is None and row.open_clip is None:
         raise CheckpointError(
             f"the weights of {row.name} are not here: pass --weights ({row.source}), or train them with vlqa train"
@@ -178,18 +199,22 @@ def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None)
         raise CheckpointError(f"{weights}: {row.name} has no published file; --weights takes a folder with {CONFIG}")
     if row.parts:
         assert weights is not None
-        parts: EncoderParts = _form("encoders").published(row, {row.parts[0]: weights})
-        return parts
+        encoders: EncoderParts = _form("encoders").published(row, {row.parts[0]: weights})
+        return encoders
     return prompted.published(row, weights, prompts)
 
 
 def _directory(folder: Path) -> PromptParts | EncoderParts:
     config = artifacts.read_json(folder / CONFIG)
-    if config.get("format") != FORMAT:
+    if "format" not in config:
+        raise CheckpointError(f"{folder}: its {CONFIG} is not that of a vlqa model; vlqa convert and train write one")
+    if config["format"] != FORMAT:
         raise CheckpointError(
             f"{folder}: format {config.get('format')!r}, expected {FORMAT}; a newer vlqa wrote it: update"
         )
     try:
+        if not isinstance(config["name"], str):
+            raise CheckpointError(f"its {CONFIG} has a name that is no text")
         weights = artifacts.read_checkpoint(folder / WEIGHTS)
         if artifacts.digest_tensors(weights) != config["digests"]["weights"]:
             raise CheckpointError("the weights are not those of its config.json; copy or convert it again")

@@ -183,7 +183,7 @@ def _plain(value: Any) -> Any:
 def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Parameter]:
     import open_clip
 
-    text_cfg = {name: value for name, value in config["text_cfg"].items() if name != "vocabulary"}
+    text_cfg = {name: value for name, value in config["text_cfg"].items() if name not in ("vocabulary", "untaught")}
     vision_cfg = dict(config["vision_cfg"])
     if "vocabulary" in config["text_cfg"]:
         text_cfg["vocab_size"] = _tokenizer(config["text_cfg"]).vocab_size
@@ -251,7 +251,7 @@ def _tokenizer(text_cfg: Mapping[str, Any]) -> Any:
     if "vocabulary" in text_cfg:
         from vlqa.models.vocabulary import PrunedTokenizer
 
-        return PrunedTokenizer(text_cfg["vocabulary"], length)
+        return PrunedTokenizer(text_cfg["vocabulary"], length, text_cfg.get("untaught", ()))
     options = text_cfg.get("tokenizer_kwargs") or {}
     if name := text_cfg.get("hf_tokenizer_name"):
         return _HubTokenizer(name, context_length=length, tokenizer_mode=text_cfg.get("tokenizer_mode"), **options)

@@ -170,10 +170,10 @@ class ClipBackbone(nn.Module):
                 warnings.warn(
                     f"this model was never taught {words}: it reads no meaning there", TextWarning, stacklevel=2
                 )
-        # a row without padding at its end is full: the tokenizers of this field cut in silence
+        # a row without padding at its end is full, and the tokenizers of this field cut in silence
         full = [text for text, row in zip(texts, tokens, strict=True) if row[-1] == row.max()]
         if full:
-            message = f"this model reads {self.context_length} tokens; what comes after is cut: {full[0][:40]!r}…"
+            message = f"this model reads {self.context_length} tokens; an end beyond them is cut: {full[0][:40]!r}…"
             warnings.warn(message, TextWarning, stacklevel=2)
 
     def _compute_text(self, tokens: Tensor) -> Tensor:

@@ -84,6 +84,8 @@ def architecture_of_openai(weights: Mapping[str, Any]) -> dict[str, Any]:
         }
     except KeyError as error:
         raise CheckpointError(f"not the weights of an OpenAI CLIP: {error.args[0]} is missing") from None
+    except (IndexError, ZeroDivisionError, ValueError):
+        raise CheckpointError("not the weights of an OpenAI CLIP: a tensor has a shape that none has") from None
 
 
 def _openai_transformer(named: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -30,10 +30,12 @@ class PrunedTokenizer:
     Args:
         kept_ids: byte-pair ids of open_clip's SimpleTokenizer, as `pruned_vocabulary` gives them.
         context_length: tokens a text, start and end included; longer texts are cut.
+        untaught: words, lower case, whose pieces are kept though no sentence of the training has them.
     """
 
-    def __init__(self, kept_ids: Sequence[int], context_length: int = 77) -> None:
+    def __init__(self, kept_ids: Sequence[int], context_length: int = 77, untaught: Iterable[str] = ()) -> None:
         self.kept_ids = list(kept_ids)
+        self.untaught = frozenset(untaught)
         self.context_length = context_length
         self.unknown, self.padding, self.start, self.end = range(len(self.kept_ids), self.vocab_size)
         self._bpe = bpe_tokenizer()
@@ -54,8 +56,13 @@ class PrunedTokenizer:
         return tokens
 
     def unknown_words(self, texts: str | Sequence[str]) -> list[str]:
-        """Words of which some piece is not in the vocabulary, in the order they come, each once, lower case."""
+        """Words that were never taught, or of which some piece is not kept: in their order, each once, lower case."""
         texts = [texts] if isinstance(texts, str) else texts
-        words = (word for text in texts for word in re.findall(r"\S+", self._bpe.clean_fn(text)))
-        pieces = (piece for word in words for piece in self._bpe.pat.findall(word))
-        return list(dict.fromkeys(p for p in pieces if any(i not in self._row for i in self._bpe.encode(p))))
+        found = dict.fromkeys(word for text in texts for word in words(text))
+        return [w for w in found if w in self.untaught or any(i not in self._row for i in self._bpe.encode(w))]
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, lower case, as the tokenizer tells them apart."""
+    bpe = bpe_tokenizer()
+    return [word for part in re.findall(r"\S+", bpe.clean_fn(text)) for word in bpe.pat.findall(part)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from jaxtyping import Float
 from torch import Tensor
 
 from vlqa.errors import ConfigError
 from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.predictors.base import Reading
 from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import View
 from vlqa.prompts import PromptSet
@@ -18,7 +19,7 @@ class AntonymPredictor(PromptPredictor):
     """Scores images by pairs of opposite sentences, without any training on scores.
 
     One pair gives the probability of its positive sentence, an ensemble the mean over its pairs, attributes the first
-    pair; `probabilities` gives them all.
+    pair; `assess` and `probabilities` give them all.
     """
 
     method: ClassVar[str] = "antonym"
@@ -30,10 +31,9 @@ class AntonymPredictor(PromptPredictor):
         view: View,
         *,
         name: str = "clip-iqa",
-        batch_size: int = 32,
-        workers: int | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(backbone, prompts, view, name=name, batch_size=batch_size, workers=workers)
+        super().__init__(backbone, prompts, view, name=name, **reading)
         if prompts.kind == "joint":
             raise ConfigError(
                 f"prompts {prompts.name!r} are of kind joint; expected pairs of opposite sentences "
@@ -46,4 +46,9 @@ class AntonymPredictor(PromptPredictor):
         return probabilities[:, list(self.prompts.scored)].mean(dim=1)
 
     def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
-        return [{"raw": score} for score in self._score(features).tolist()]
+        probabilities = self._probabilities(features, self.prompts)
+        scores = probabilities[:, list(self.prompts.scored)].mean(dim=1)
+        return [
+            {"raw": score, "quality_probabilities": dict(zip(self.prompts.pair_labels, row, strict=True))}
+            for score, row in zip(scores.tolist(), probabilities.tolist(), strict=True)
+        ]

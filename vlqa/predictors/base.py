@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,20 @@ class Sight:
     width: int
 
 
+class Reading(TypedDict, total=False):
+    """How a predictor reads and batches pictures.
+
+    Attributes:
+        batch_size: pictures of 224×224 px an encoder call, 32; larger ones count as several.
+        workers: decoding threads; None, the default, chooses by the number of cores.
+        max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
+    """
+
+    batch_size: int
+    workers: int | None
+    max_image_pixels: int
+
+
 _BLOCK = 256  # rows scored at once: bounds memory for a million images
 
 
@@ -50,8 +64,7 @@ class ImagePredictor(ABC):
         view: which pixels the encoder sees.
         width: of a row of features.
         name: of the model, for records and messages.
-        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
-        workers: decoding threads; None chooses by the number of cores.
+        reading: how pictures are read and batched; see `Reading`.
 
     Attributes:
         scale: (lowest, highest) score.
@@ -64,12 +77,11 @@ class ImagePredictor(ABC):
     scale: tuple[float, float]
     feature_slices: Mapping[str, slice]
 
-    def __init__(self, view: View, width: int, *, name: str, batch_size: int = 32, workers: int | None = None) -> None:
+    def __init__(self, view: View, width: int, *, name: str, **reading: Unpack[Reading]) -> None:
         self.view = view
         self.width = width
         self.name = name
-        self.batch_size = batch_size
-        self.workers = workers
+        self.reading: Reading = reading
 
     @property
     @abstractmethod
@@ -151,10 +163,7 @@ class ImagePredictor(ABC):
         return self._embedding()
 
     def _encoded(self, images: Images, sight: Sight) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
-        encoded = encode_images(
-            as_iterable(images), sight.view, self._encode, batch_size=self.batch_size, workers=self.workers
-        )
-        for item in encoded:
+        for item in encode_images(as_iterable(images), sight.view, self._encode, **self.reading):
             features = item.features
             yield item.name, None if features is None else sight.pool(features), item.error
 
@@ -210,8 +219,12 @@ def as_iterable(images: Images | Any) -> Iterable[ImageLike]:
     Raises:
         ConfigError: something that is neither an image nor iterable.
     """
-    if isinstance(images, str | bytes | os.PathLike | Image.Image):
-        return [images]
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image):
+        return [cast("ImageLike", images)]
+    if hasattr(images, "read"):
+        raise ConfigError("images must not be an open file; pass its path, or its bytes: images.read()")
+    if isinstance(images, Tensor):
+        raise ConfigError("images must not be a tensor; pass images.permute(1, 2, 0).numpy() of uint8, one an image")
     if isinstance(images, np.ndarray) and images.ndim <= 3 and images.dtype.kind not in "OUS":
         return [images]
     if isinstance(images, Iterable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from torch import Tensor
 from vlqa import artifacts
 from vlqa.functional.similarity import unit
 from vlqa.models.image_encoder import ImageEncoder
-from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.base import ImagePredictor, Reading
 from vlqa.predictors.views import Scales
 
 
@@ -28,8 +28,7 @@ class EncoderPredictor(ImagePredictor):
         view: scales and crops.
         normalize: bring the features of each scale to unit length first (CONTRIQUE, ARNIQA; Re-IQA does not).
         name: of the model, for records and messages.
-        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
-        workers: decoding threads; None chooses by the number of cores.
+        reading: how pictures are read and batched; see `Reading`.
     """
 
     method: ClassVar[str]
@@ -42,11 +41,10 @@ class EncoderPredictor(ImagePredictor):
         *,
         normalize: bool,
         name: str,
-        batch_size: int = 32,
-        workers: int | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         widths = [encoder.embed_dim * len(view.factors) for encoder in encoders.values()]
-        super().__init__(view, sum(widths), name=name, batch_size=batch_size, workers=workers)
+        super().__init__(view, sum(widths), name=name, **reading)
         self.encoders = dict(encoders)
         self.normalize = normalize
         ends = [sum(widths[: number + 1]) for number in range(len(widths))]

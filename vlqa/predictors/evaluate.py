@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vlqa.data.manifest import Manifest
+from vlqa.errors import ImageWarning
 from vlqa.evaluation import Evaluation, evaluate_scores
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ def evaluate(
     *,
     images: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Correlations and error of a predictor's scores, each with a 95 % bootstrap interval.
 
@@ -26,6 +32,7 @@ def evaluate(
         manifest: rated images, or the CSV or Parquet file that lists them.
         images: folder that the file's paths start from; that of the file when left out.
         seed: decides the bootstrap resamples.
+        progress: called after each image with the number that failed so far.
 
     Returns:
         SRCC, PLCC (raw and after a logistic), KRCC and RMSE; images that failed are counted and left out.
@@ -34,4 +41,13 @@ def evaluate(
         ManifestError: a file that cannot be used.
     """
     rated = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest, images=images)
-    return evaluate_scores(predictor.predict(rated.paths), rated.mos, seed=seed)
+    scores, failed = np.full(len(rated.paths), np.nan), 0
+    for number, record in enumerate(predictor.assess_stream(rated.paths)):
+        if record.raw is None:
+            failed += 1
+            warnings.warn(f"no score: {record.error}", ImageWarning, stacklevel=2)
+        else:
+            scores[number] = record.raw
+        if progress is not None:
+            progress(failed)
+    return evaluate_scores(scores, rated.mos, seed=seed)

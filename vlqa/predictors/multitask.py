@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from vlqa.errors import ConfigError
 from vlqa.functional.multitask import expected_quality, joint_probabilities, marginal
 from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.predictors.base import Reading
 from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import View
 from vlqa.prompts import PromptSet
@@ -31,10 +32,9 @@ class MultitaskPredictor(PromptPredictor):
         view: View,
         *,
         name: str = "liqe",
-        batch_size: int = 32,
-        workers: int | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(backbone, prompts, view, name=name, batch_size=batch_size, workers=workers)
+        super().__init__(backbone, prompts, view, name=name, **reading)
         if prompts.kind != "joint" or len(dict(prompts.axes).get("quality", ())) < 2:
             raise ConfigError(
                 f"prompts {prompts.name!r} are no joint prompts with labels of 'quality'; "

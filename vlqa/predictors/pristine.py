@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from vlqa.functional.gaussian import gaussian_distance, grepq_low_quality, mean_
 from vlqa.functional.sharpness import select_pristine
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.pipeline import encode_images
-from vlqa.predictors.base import Sight, as_iterable
+from vlqa.predictors.base import Reading, Sight, as_iterable
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.unfitted import not_fitted
 from vlqa.predictors.views import PatchGrid, Scales
@@ -66,8 +66,7 @@ class PristinePredictor(EncoderPredictor):
         statistics: of pristine patches under the same encoder; None where there are none yet: `embed` works.
         grid: size and stride of the patches.
         name: of the model, for records and messages.
-        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
-        workers: decoding threads; None chooses by the number of cores.
+        reading: how pictures are read and batched; see `Reading`.
     """
 
     method: ClassVar[str] = "pristine"
@@ -80,10 +79,9 @@ class PristinePredictor(EncoderPredictor):
         grid: PatchGrid | None = None,
         *,
         name: str,
-        batch_size: int = 32,
-        workers: int | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(encoders, Scales(), normalize=False, name=name, batch_size=batch_size, workers=workers)
+        super().__init__(encoders, Scales(), normalize=False, name=name, **reading)
         if statistics is not None and statistics.mean.shape != (self.width,):
             found = statistics.mean.numel()
             raise ConfigError(
@@ -120,7 +118,7 @@ class PristinePredictor(EncoderPredictor):
 
     def patch_features(self, images: Images) -> Iterator[Float[Tensor, "p d"]]:
         """Features of all patches of each image that can be decoded, one image at a time."""
-        for item in encode_images(as_iterable(images), self.grid, self._encode, batch_size=self.batch_size):
+        for item in encode_images(as_iterable(images), self.grid, self._encode, **self.reading):
             if item.features is not None:
                 yield item.features
 
@@ -161,7 +159,7 @@ def pristine_statistics(
 
     kept = []
     error = None
-    for number, item in enumerate(encode_images(as_iterable(images), best, predictor._encode)):
+    for number, item in enumerate(encode_images(as_iterable(images), best, predictor._encode, **predictor.reading)):
         if item.features is None:
             error = item.error
             warnings.warn(f"left out: {item.name or f'image {number}'}: {error}", ImageWarning, stacklevel=2)

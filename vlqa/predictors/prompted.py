@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,12 @@ from vlqa import artifacts
 from vlqa.functional.multitask import joint_probabilities
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip_backbone import ClipBackbone
-from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.base import ImagePredictor, Reading
 from vlqa.predictors.views import View
 from vlqa.prompts import Prompts, PromptSet
 
 if TYPE_CHECKING:
-    from vlqa.types import Images
+    from vlqa.types import Assessment, Images
 
 
 class PromptPredictor(ImagePredictor):
@@ -34,8 +36,7 @@ class PromptPredictor(ImagePredictor):
         prompts: the sentences.
         view: which pixels the backbone sees.
         name: of the model, for records and messages.
-        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
-        workers: decoding threads; None chooses by the number of cores.
+        reading: how pictures are read and batched; see `Reading`.
     """
 
     method: ClassVar[str]
@@ -47,13 +48,13 @@ class PromptPredictor(ImagePredictor):
         view: View,
         *,
         name: str,
-        batch_size: int = 32,
-        workers: int | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(view, backbone.embed_dim, name=name, batch_size=batch_size, workers=workers)
+        super().__init__(view, backbone.embed_dim, name=name, **reading)
         self.backbone = backbone
         self.prompts = prompts
         self.feature_slices = {"high": slice(0, backbone.embed_dim)}
+        self._held: Tensor | None = None
 
     @functools.cached_property
     def digest(self) -> str:
@@ -85,6 +86,12 @@ class PromptPredictor(ImagePredictor):
         chosen = self.prompts if prompts is None else PromptSet.of(prompts)
         return self._probabilities(self._rows(features), chosen).double().numpy()
 
+    def assess_stream(self, images: Images) -> Iterator[Assessment]:
+        """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
+        held = copy.copy(self)  # tokens and digest of 495 sentences take longer than a small tower does for a picture
+        held._held = self._texts(self.prompts)
+        yield from super(PromptPredictor, held).assess_stream(images)
+
     @torch.inference_mode()
     def _encode(self, patches: Tensor) -> Tensor:
         return self.backbone.encode_image(patches)
@@ -106,6 +113,8 @@ class PromptPredictor(ImagePredictor):
         return features if self.view.averages else unit(features)
 
     def _texts(self, prompts: PromptSet) -> Tensor:
+        if self._held is not None and prompts is self.prompts:
+            return self._held
         return self.backbone.encode_text(prompts.texts).cpu()
 
     def _logit_scale(self, prompts: PromptSet) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torch import Tensor
 from vlqa import artifacts
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.models.image_encoder import ImageEncoder
+from vlqa.predictors.base import Reading
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.unfitted import not_fitted
 from vlqa.predictors.views import Scales
@@ -55,8 +56,7 @@ class RegressionPredictor(EncoderPredictor):
         regressor: None where none was fitted: `embed` works, `predict` raises `NotFittedError`.
         normalize: bring the features of each scale to unit length first.
         name: of the model, for records and messages.
-        batch_size: pictures of 224×224 px an encoder call; larger ones count as several.
-        workers: decoding threads; None chooses by the number of cores.
+        reading: how pictures are read and batched; see `Reading`.
     """
 
     method: ClassVar[str] = "regression"
@@ -69,10 +69,9 @@ class RegressionPredictor(EncoderPredictor):
         *,
         normalize: bool,
         name: str,
-        batch_size: int = 32,
-        workers: int | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(encoders, view, normalize=normalize, name=name, batch_size=batch_size, workers=workers)
+        super().__init__(encoders, view, normalize=normalize, name=name, **reading)
         if regressor is not None and regressor.coefficients.shape != (self.width,):
             found = regressor.coefficients.numel()
             raise ConfigError(f"the regressor has {found} coefficients, the features of {name} are {self.width}")

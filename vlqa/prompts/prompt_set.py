@@ -178,6 +178,10 @@ class PromptSet:
         if isinstance(prompts, str | os.PathLike):
             return cls.load(prompts)
         items: list[Any] = list(prompts)
+        if isinstance(prompts, tuple) and len(items) == 2 and all(isinstance(item, str) for item in items):
+            raise ConfigError(
+                f"a pair of opposite sentences goes into a list: [{prompts!r}]; two labels go into one too"
+            )
         if items and all(isinstance(item, str) for item in items):
             return cls.from_labels(items)
         return cls.from_pairs(items)

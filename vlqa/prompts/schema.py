@@ -200,9 +200,13 @@ class _Checker:
         return text
 
     def number(self, place: Place, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            self.fail(place, f"expected a number, found {describe(value)}")
-        return float(value)
+        try:
+            number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            number = math.inf
+        if not math.isfinite(number):
+            self.fail(place, f"expected a number, found {describe(value)[:40]}")
+        return number
 
 
 def _one_of(choices: Iterable[str]) -> str:

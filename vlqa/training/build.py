@@ -19,7 +19,7 @@ from vlqa.data.training_sets import Interleaved, RatedPhotos, Renderings
 from vlqa.data.walk import walk
 from vlqa.errors import ConfigError, ManifestError
 from vlqa.models.clip import build_backbone
-from vlqa.models.vocabulary import pruned_vocabulary
+from vlqa.models.vocabulary import pruned_vocabulary, words
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
@@ -96,8 +96,8 @@ def _check_labels(prompts: PromptSet) -> None:
         raise ConfigError(f"model.prompts: expected joint prompts, found {prompts.name!r} of kind {prompts.kind}")
     axes = dict(prompts.axes)
     for axis, labels in (("quality", QUALITIES), ("scene", SCENES), ("distortion", DISTORTIONS)):
-        if axes[axis] != labels:
-            expected, found = ", ".join(labels), ", ".join(axes[axis])
+        if axes.get(axis) != labels:
+            expected, found = ", ".join(labels), ", ".join(axes.get(axis, ())) or "none"
             raise ConfigError(f"model.prompts: labels {axis} of {prompts.name!r}: expected {expected}, found {found}")
 
 
@@ -150,5 +150,9 @@ def with_vocabulary(architecture: dict[str, Any], contents: Sequence[str]) -> di
     text = architecture.get("text_cfg", {})
     if architecture.get("vision_cfg", {}).get("kind") != "quality" or "vocabulary" in text:
         return architecture
-    sentences = [*all_words(contents), *(text for name in bundled("prompts") for text in PromptSet.load(name).texts)]
-    return {**architecture, "text_cfg": {**text, "vocabulary": pruned_vocabulary(sentences)}}
+    taught = list(all_words(contents))
+    prompts = [text for name in bundled("prompts") for text in PromptSet.load(name).texts]
+    known = {word for sentence in taught for word in words(sentence)}
+    untaught = sorted({word for text in prompts for word in words(text)} - known)
+    vocabulary = pruned_vocabulary([*taught, *prompts])
+    return {**architecture, "text_cfg": {**text, "vocabulary": vocabulary, "untaught": untaught}}

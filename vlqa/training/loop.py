@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from vlqa import hub
 from vlqa.artifacts import atomic_write
-from vlqa.errors import ConfigError
+from vlqa.errors import ConfigError, VLQAError
 from vlqa.training.build import build_run
 from vlqa.training.checkpoint import last_state, random_state, restore_random_state, write_state
 from vlqa.training.config import OptimizerConfig, TrainConfig, read_config
@@ -83,7 +84,7 @@ def train(
             raise ConfigError(f"{config.output} holds a run of another recipe; choose another output") from None
         schedule.load_state_dict(state["schedule"])
         restore_random_state(state["random"])
-    last = min(config.steps, limit_steps or config.steps)
+    last = config.steps if limit_steps is None else min(config.steps, limit_steps)
     if accelerator.is_main_process:
         with atomic_write(config.output / "config.yaml", "w") as file:
             yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False)
@@ -110,6 +111,8 @@ def train(
             batch = next(batches)
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 total, parts = model(batch, step)
+            if not bool(total.isfinite()):
+                raise VLQAError(f"the loss of step {step + 1} is not finite; lower optimizer.learning_rate, --resume")
             accelerator.backward(total)
             accelerator.clip_grad_norm_(objective.parameters(), config.optimizer.clip_norm)
             optimizer.step()
@@ -181,7 +184,10 @@ def _check_same_run(config: TrainConfig) -> None:
 def _keep_metrics_before(path: Path, step: int) -> None:
     kept = []
     if path.is_file():
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # of a line that a killed run left unfinished
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
     with atomic_write(path, "w") as file:
         file.writelines(f"{line}\n" for line in kept)
 

@@ -174,7 +174,9 @@ def _masked_cross_entropy(probabilities: Float[Tensor, "n a"], targets: Float[Te
     known = ~targets.isnan()
     if not known.any():
         return (probabilities * 0).sum()
-    return F.binary_cross_entropy(probabilities[known].clamp(1e-6, 1 - 1e-6), targets[known].float())
+    # not torch's own function: that raises on NaN, which is for the loop to tell
+    chosen, target = probabilities[known].clamp(1e-6, 1 - 1e-6), targets[known].float()
+    return -(target * chosen.log() + (1 - target) * (1 - chosen).log()).mean()
 
 
 def _anchor_loss(score: Float[Tensor, n], mos: Float[Tensor, n]) -> Float[Tensor, ""]:

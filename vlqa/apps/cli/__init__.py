@@ -45,6 +45,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 
 def main() -> None:
     """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
             stream.reconfigure(errors="backslashreplace")
@@ -57,8 +58,23 @@ def main() -> None:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a folder that cannot be made, a disk that is full
+        where = "" if error.filename is None else f"{error.filename}: "
+        typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        sys.exit(WRONG_USE)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _open_standard_streams() -> None:
+    """Give closed standard streams the null device: the next file opened would take their place otherwise."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -36,6 +36,7 @@ def evaluate(
     fold: Annotated[int | None, typer.Option("--fold", help="Only the rows of this fold (column fold).")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Compare a model's scores with human opinions: correlations and error with 95 % bootstrap intervals.
@@ -47,14 +48,18 @@ def evaluate(
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     from vlqa import Manifest, load
     from vlqa import evaluate as compare
+    from vlqa.apps.progress import counted
 
     manifest = Manifest.read(labels, images=images)
     if fold is not None:
         if manifest.fold is None:
             raise ConfigError(f"--fold {fold}: {labels} has no column fold")
         manifest = manifest.where(fold=fold)
-    predictor = load(model, weights=weights, prompts=prompts, device=device, precision=precision.value)
-    result = compare(predictor, manifest)
+    predictor = load(
+        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size
+    )
+    with counted("scoring") as count:
+        result = compare(predictor, manifest, progress=count)
     if as_json:
         typer.echo(json.dumps({"model": predictor.name, "digest": predictor.digest[:16], **result.as_dict()}))
     else:
@@ -67,7 +72,8 @@ def _print(result: Evaluation, model: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{model} on {result.n} images", box=None, title_justify="left")
+    dropped = f"; {result.dropped} failed and are left out" if result.dropped else ""
+    table = Table(title=f"{model} on {result.n} images{dropped}", box=None, title_justify="left")
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         table.add_column(title)
     for row in available_models():
         table.add_row(row.name, row.what, _scale(row.scale), row.paper or "vlqa", row.licence, row.source)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 400).print(table)  # what is typed must not be cut in a pipe
 
 
 def _scale(scale: tuple[float, float] | None) -> str:

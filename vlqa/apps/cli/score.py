@@ -64,6 +64,9 @@ def score(
         Path | None, typer.Option("--pristine", help="Statistics of `vlqa pristine`, for models that score by them.")
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    max_image_pixels: Annotated[
+        int, typer.Option("--max-image-pixels", min=1, help="Larger pictures are refused before they are decoded.")
+    ] = 200_000_000,
 ) -> None:
     """Score pictures: how good they look, and what is in and wrong with them.
 
@@ -85,7 +88,14 @@ def score(
 
     own = {} if pristine is None else {"pristine": pristine}
     predictor = load(
-        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size, **own
+        model,
+        weights=weights,
+        prompts=prompts,
+        device=device,
+        precision=precision.value,
+        batch_size=batch_size,
+        max_image_pixels=max_image_pixels,
+        **own,
     )
     found = walk(paths, on_empty=lambda folder: typer.echo(f"warning: {folder}: no pictures in it", err=True))
     pictures = _at_least_one(found)
@@ -113,6 +123,8 @@ def _compared(predictor: ImagePredictor, pictures: Iterable[str], reference: Pat
 
 
 def _format(format: Format | None, output: Path | None) -> Format:
+    if output is not None and output.is_dir():
+        raise ConfigError(f"--output {output} is a directory; name a file")
     if format is None and output is not None:
         suffixes = {f".{choice.value}": choice for choice in Format if choice is not Format.TABLE} | {
             ".json": Format.JSONL
@@ -124,8 +136,6 @@ def _format(format: Format | None, output: Path | None) -> Format:
         format = Format.TABLE if sys.stdout.isatty() else Format.JSONL
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet needs --output FILE: it is no text for a terminal or a pipe")
-    if output is not None and output.is_dir():
-        raise ConfigError(f"--output {output} is a directory; name a file")
     return format
 
 

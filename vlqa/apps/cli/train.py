@@ -27,7 +27,7 @@ def train(
     \b
     Examples:
       vlqa train configs/mini.yaml
-      vlqa train configs/mini.yaml --set data.size=224 --set output=runs/wide --limit-steps 20
+      vlqa train configs/mini.yaml --set "data.sizes=[224]" --set output=runs/wide --limit-steps 20
       vlqa train configs/mini.yaml --resume
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     from vlqa import train as run

@@ -14,6 +14,8 @@ from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.predictors.views.base import Configured, as_patches, check_positive, resize
 from vlqa.types import Pixels
 
+_MOST_ENLARGED = 2**24
+
 
 @dataclass(frozen=True)
 class WholeImage(Configured):
@@ -42,7 +44,11 @@ class WholeImage(Configured):
                 raise ConfigError(f"max_shorter_side {self.max_shorter_side} is below min_side {self.min_side}")
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width that the encoder sees of a picture of this size."""
+        """Height and width that the encoder sees of a picture of this size.
+
+        Raises:
+            ImageDecodeError: it is so narrow that no size obeys both `min_side` and `max_pixels`.
+        """
         shorter = min(height, width)
         scale = 1.0
         if self.max_shorter_side is not None and shorter > self.max_shorter_side:
@@ -51,6 +57,8 @@ class WholeImage(Configured):
             scale = (self.max_pixels / (height * width)) ** 0.5
         if shorter * scale < self.min_side:
             scale = self.min_side / shorter
+            if height * width * scale**2 > min(self.max_pixels, _MOST_ENLARGED):
+                raise ImageDecodeError(f"a picture of {width}×{height} px is too narrow to be seen whole; crop it")
         if scale == 1 and self.multiple == 1:
             return height, width
         step = self.multiple

@@ -26,7 +26,7 @@ def read_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
 
     Args:
         source: a YAML file, the name of a recipe that comes with vlqa, or the recipe as a mapping.
-        overrides: "key=value" with dots for nesting ("data.size=224"); values are read as YAML.
+        overrides: "key=value" with dots for nesting ("data.workers=2"); values are read as YAML.
 
     Raises:
         ConfigError: an unknown key, a value out of range or a file that is no YAML; the message names the key.
@@ -61,6 +61,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         path = recipes[path.stem]
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ConfigError(f"{path}: not a recipe: nested too deep") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

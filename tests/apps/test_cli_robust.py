@@ -1,0 +1,84 @@
+"""What must not go wrong whatever a shell does: devices as outputs, closed streams, writing errors, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vlqa.apps.cli import main
+from vlqa.apps.records import open_writer
+from vlqa.types import Assessment
+
+RECORD = Assessment(path="a.png", quality=0.5, raw=3.0, model="tiny", digest="0")
+
+
+def vlqa(*arguments: object, redirect: str = "") -> subprocess.CompletedProcess[str]:
+    command = " ".join([sys.executable, "-m", "vlqa", *map(str, arguments), redirect])
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+
+def test_python_m_vlqa_is_vlqa() -> None:
+    assert vlqa("--version").stdout.strip()
+
+
+def test_a_fifo_is_written_and_not_replaced(tmp_path: Path) -> None:
+    fifo = tmp_path / "out"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with open_writer("jsonl", fifo, (1, 5)) as write:
+        write(RECORD)
+    assert json.loads(os.read(reader, 9999))["path"] == "a.png"
+    assert fifo.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "target.jsonl")
+    with open_writer("jsonl", tmp_path / "link.jsonl", (1, 5)) as write:
+        write(RECORD)
+    assert (tmp_path / "link.jsonl").is_symlink() and "a.png" in (tmp_path / "target.jsonl").read_text()
+
+
+def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_writer("csv", tmp_path / "out.csv", (1, 5)):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_shows_what_was_scored_before_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), open_writer("table", None, (1, 5)) as write:
+        write(RECORD)
+        raise KeyboardInterrupt
+    assert "a.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["photo.png/x.png", "/proc/none/x.png"])
+def test_a_place_that_cannot_be_written_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "photo.png").write_bytes((folder / "a.png").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["vlqa", "degrade", "a.png", "--type", "1", "--level", "1", "--output", place])
+    with pytest.raises(SystemExit) as left:
+        main()
+    error = capsys.readouterr().err
+    assert left.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_closed_streams_do_no_harm(tiny_model: Path, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    (folder / "broken.png").write_bytes(b"no picture")
+    options = ("--model", tiny_model, "--device", "cpu", "--output", output)
+    assert vlqa("score", folder, *options, redirect="2>&-").returncode == 1
+    assert len(output.read_text().splitlines()) == 4
+    closed = vlqa("score", folder / "a.png", "--model", tiny_model, redirect=">&-")
+    assert closed.returncode == 0 and "Traceback" not in closed.stderr
+
+
+def test_a_full_disk_is_one_line(tiny_model: Path, folder: Path) -> None:
+    full = vlqa("score", folder / "a.png", "--model", tiny_model, redirect="> /dev/full")
+    assert full.returncode == 2 and "No space left" in full.stderr and "Traceback" not in full.stderr

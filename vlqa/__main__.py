@@ -1,0 +1,5 @@
+"""`python -m vlqa` is `vlqa`."""
+
+from vlqa.apps.cli import main
+
+main()
