@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile import write_hostile_files
 from vlqa.apps.cli import main
 from vlqa.apps.records import open_writer
 from vlqa.types import Assessment
@@ -82,3 +83,19 @@ def test_closed_streams_do_no_harm(tiny_model: Path, folder: Path, tmp_path: Pat
 def test_a_full_disk_is_one_line(tiny_model: Path, folder: Path) -> None:
     full = vlqa("score", folder / "a.png", "--model", tiny_model, redirect="> /dev/full")
     assert full.returncode == 2 and "No space left" in full.stderr and "Traceback" not in full.stderr
+
+
+def test_hostile_files_each_get_a_record_and_the_good_ones_a_score(tiny_model: Path, tmp_path: Path) -> None:
+    expected = write_hostile_files(tmp_path)
+    files = {path: reason for path, reason in expected.items() if not Path(path).is_dir()}
+    command = [sys.executable, "-m", "vlqa", "score", *files, "--model", str(tiny_model), "--format", "jsonl"]
+    result = subprocess.run(command, capture_output=True, check=False)
+    assert result.returncode == 1 and b"Traceback" not in result.stderr
+    found = [json.loads(line) for line in result.stdout.split(b"\n") if line]
+    assert [record["path"] for record in found] == list(files)
+    assert sum(reason is not None for reason in files.values()) >= 40
+    for record, reason in zip(found, files.values(), strict=True):
+        if reason is None:
+            assert record["error"] is None and 0 <= record["quality"] <= 1
+        else:
+            assert record["quality"] is None and reason in record["error"] and "\n" not in record["error"]

@@ -71,6 +71,8 @@ def select_pristine(
         True for a patch that is taken. Of one patch or more at least one is: where no patch exceeds the share, as in a
         plain or grey photograph, those that equal the maximum.
     """
+    if not len(patches):
+        return torch.zeros(0, dtype=torch.bool, device=patches.device)
     taken = _near_best(patch_sharpness(patches), sharpness_share)
     colorful = _near_best(patch_colorfulness(patches[taken]), colorfulness_share)
     taken[taken.clone()] = colorful
@@ -78,8 +80,6 @@ def select_pristine(
 
 
 def _near_best(values: Float[Tensor, " p"], share: float) -> Bool[Tensor, " p"]:
-    if not len(values):
-        return torch.zeros_like(values, dtype=torch.bool)
     best = values.max()
     near = values > share * best
     return near if near.any() else values == best
