@@ -158,12 +158,12 @@ def test_bf16_scores_are_near_those_of_fp32(score, folder) -> None:
 
 def test_ctrl_c_is_status_130_and_keeps_what_was_written(folder, tiny_model, tmp_path) -> None:
     code = (
-        "import importlib, os, signal\n"
+        "import importlib, signal\n"
         "command = importlib.import_module('vlqa.apps.cli.score')\n"
         "echo = command._echo_error\n"
         "def interrupt(record, *rest):\n"
         "    if record.path.endswith('b.png'):\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
         "    echo(record, *rest)\n"
         "command._echo_error = interrupt\n"
         "from vlqa.apps.cli import main; main()"
