@@ -18,7 +18,7 @@ import vlqa
 from vlqa.data.degradations import degrade
 from vlqa.data.images import decode
 from vlqa.evaluation import srcc
-from vlqa.training.build import find_photos, split_photos
+from vlqa.training.photos import find_photos, split_photos
 
 PAIRS = {
     "gaussian blur": ("a sharp photo", "a blurry photo"),

@@ -20,7 +20,7 @@ from vlqa.data.degradations import TYPES, degrade
 from vlqa.data.images import decode
 from vlqa.data.opinions import OpinionTable
 from vlqa.evaluation import srcc
-from vlqa.training.build import find_photos, split_photos
+from vlqa.training.photos import find_photos, split_photos
 from vlqa.types import Pixels
 
 LEVELS = range(1, 6)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.recipe import write_labels, write_opinions, write_photos
-from vlqa.data import training_sets
+from vlqa.data import crops
 from vlqa.data.degradations import TYPES
 from vlqa.data.facts import DISTORTIONS, SCENES
 from vlqa.data.manifest import Manifest
@@ -102,7 +102,7 @@ def test_the_damage_named_is_the_damage_done(tmp_path: Path, monkeypatch: pytest
         done.append(number)
         return image
 
-    monkeypatch.setattr(training_sets, "degrade_by", spy)
+    monkeypatch.setattr(crops, "degrade_by", spy)
     samples = renderings(tmp_path, pristine_share=0.0, mixture_share=0.0)
     for index in range(40):
         sample = samples.sample(index, 32)
@@ -122,7 +122,7 @@ def test_counted_patches_are_as_dense_on_a_crop_as_on_a_whole_picture(
         seen.setdefault(number, []).append((parameter, image.shape[0] * image.shape[1]))
         return image
 
-    monkeypatch.setattr(training_sets, "degrade_by", spy)
+    monkeypatch.setattr(crops, "degrade_by", spy)
     samples = renderings(tmp_path)
     rng = np.random.default_rng(0)
     crop = np.zeros((192, 192, 3), np.uint8)
@@ -211,7 +211,7 @@ def test_damage_before_reduction_keeps_the_size_and_shows_more_of_the_picture(
         damaged_at.append(image.shape[0])
         return image
 
-    monkeypatch.setattr(training_sets, "degrade_by", spy)
+    monkeypatch.setattr(crops, "degrade_by", spy)
     options = {"pristine_share": 0.0, "mixture_share": 0.0, "versions": 1}
     reduced, plain = (renderings(tmp_path, reduced_share=share, **options) for share in (1.0, 0.0))
     assert all(reduced.sample(number, 32)["image"].shape == (3, 32, 32) for number in range(20))

@@ -82,4 +82,5 @@ def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
 def losses(output: Path) -> list[dict[str, float]]:
     """The records of a run, without the speed, which no two runs share."""
     lines = (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "samples_per_s"} for line in lines]
+    speed = ("samples_per_s", "model_share")
+    return [{k: v for k, v in json.loads(line).items() if k not in speed} for line in lines]

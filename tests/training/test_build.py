@@ -8,8 +8,9 @@ import yaml
 
 from tests.training.recipe import recipe, write_photos
 from vlqa.errors import ConfigError, ManifestError
-from vlqa.training.build import build_run, find_photos, split_photos
+from vlqa.training.build import build_run
 from vlqa.training.config import read_config
+from vlqa.training.photos import find_photos, split_photos
 
 
 def build(document: dict[str, Any], *overrides: str) -> Any:

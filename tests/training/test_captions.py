@@ -9,7 +9,7 @@ from torch import Tensor
 from vlqa.data.facts import ATTRIBUTES, DISTORTIONS, QUALITIES, SCENES, Facts
 from vlqa.data.training_sets import quality_bin
 from vlqa.models.vocabulary import PrunedTokenizer
-from vlqa.training.build import with_vocabulary
+from vlqa.training.build.multitask import with_vocabulary
 from vlqa.training.captions import (
     ATTRIBUTE_WORDS,
     DISTORTION_WORDS,

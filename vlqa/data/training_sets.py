@@ -5,21 +5,19 @@ A sample depends on the seed, its number and its size alone, so that a run can b
 
 from __future__ import annotations
 
-import math
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vlqa.data.degradations import TYPES, degrade_by
+from vlqa.data.crops import PhotoReader, as_tensor, degrade_crop, random_crop
+from vlqa.data.degradations import TYPES
 from vlqa.data.facts import (
     DISTORTIONS,
     QUALITIES,
@@ -30,18 +28,15 @@ from vlqa.data.facts import (
     measured_attributes,
     opinion_attribute,
 )
-from vlqa.data.images import decode
 from vlqa.data.manifest import Manifest
 from vlqa.data.opinions import PRISTINE_OPINION, OpinionTable, combined_opinion
-from vlqa.errors import ImageDecodeError, ManifestError
+from vlqa.errors import ManifestError
 from vlqa.types import Pixels
 
 PRISTINE_TYPE = 25
 _INVISIBLE = {(1, 1), (3, 1), (8, 1), (18, 3), (25, 3)}  # type and level that leave an 8-bit picture nearly unchanged
 _SAME_TYPE = 0.5  # share of the damages that a crop's versions have in common, so that levels of one type meet
 _MOST_REDUCED = 1.8  # times a crop is larger when it is damaged than when it is seen
-_COUNTED = (20, 23)  # parameters that count patches on a whole picture, which KADID-10k's 512×384 is
-_KADID_AREA_PX = 512 * 384
 _WORDNET = re.compile(r"n(\d{8})_(.+)")
 
 
@@ -88,7 +83,7 @@ class Renderings:
         self.mixture_share = mixture_share
         self.reduced_share = reduced_share
         self.versions = versions
-        self._reader = _Reader()
+        self._reader = PhotoReader()
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
@@ -139,11 +134,7 @@ class Renderings:
 
     def _one_damage(self, image: Pixels, number: int, rng: np.random.Generator) -> tuple[float, Pixels]:
         level = float(rng.integers(1, 6)) if rng.random() < 0.5 else float(rng.uniform(1, 5))
-        parameter = float(np.interp(level, np.arange(1, 6), TYPES[number - 1].levels))
-        if number in _COUNTED:  # as dense on a crop as on the picture that was rated, but always to be seen
-            expected = parameter * image.shape[0] * image.shape[1] / _KADID_AREA_PX
-            parameter = max(1, math.floor(expected + rng.random()))
-        return level, degrade_by(image, number, parameter, rng)
+        return level, degrade_crop(image, number, level, rng)
 
 
 class RatedPhotos:
@@ -174,7 +165,7 @@ class RatedPhotos:
         self.scenes = [_scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
         self.set_id = set_id
         self.seed = seed
-        self._reader = _Reader()
+        self._reader = PhotoReader()
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
@@ -191,24 +182,6 @@ class RatedPhotos:
             attributes=attribute_vector(degrees),
         )
         return {"image": as_tensor(image), **facts.tensors()}
-
-
-class _Reader:
-    """Draws pictures at random; one that cannot be read is named once and another drawn in its place."""
-
-    def __init__(self) -> None:
-        self._broken: set[Path] = set()
-
-    def draw(self, paths: Sequence[Path], rng: np.random.Generator) -> tuple[int, Pixels]:
-        for _ in range(100):
-            row = int(rng.integers(len(paths)))
-            try:
-                return row, decode(paths[row])
-            except ImageDecodeError as error:
-                if paths[row] not in self._broken:
-                    self._broken.add(paths[row])
-                    warnings.warn(f"left out of training: {error}", stacklevel=3)
-        raise ManifestError("100 pictures in a row could not be read; see the warnings above")
 
 
 class Interleaved(Dataset[dict[str, Tensor]]):
@@ -239,28 +212,6 @@ class Interleaved(Dataset[dict[str, Tensor]]):
         source, k = self._places[place]
         size = int(np.random.default_rng([self.seed, 4, batch]).choice(self.sizes))
         return self.sources[source].sample(batch * self.counts[source] + k, size)
-
-
-def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
-    """A size×size crop at a random scale and place, mirrored half of the time.
-
-    The picture is first reduced so that the crop shows between a part and nearly all of its shorter side; it is
-    enlarged only where it is smaller than the crop.
-    """
-    shorter = min(image.shape[:2])
-    target = max(size, round(shorter * rng.uniform(min(1.0, size / shorter), 1.0)))
-    if target != shorter:
-        factor = target / shorter
-        width, height = (max(size, round(side * factor)) for side in (image.shape[1], image.shape[0]))
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-    top, left = (int(rng.integers(0, side - size + 1)) for side in image.shape[:2])
-    crop = image[top : top + size, left : left + size]
-    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
-
-
-def as_tensor(image: Pixels) -> Tensor:
-    """H×W×3 uint8 array to (3, h, w) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def content_names(photos: Sequence[Path]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import timm.optim
 import torch
 import yaml
 from accelerate import Accelerator
@@ -64,9 +65,7 @@ def train(
     )
     torch.manual_seed(config.seed)
     run = build_run(config)
-    optimizer = torch.optim.AdamW(
-        _decayed_apart(run.objective, config.optimizer.weight_decay), lr=config.optimizer.learning_rate
-    )
+    optimizer = build_optimizer(run.objective, config.optimizer)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(config.optimizer, config.steps))
 
     start = 0
@@ -103,12 +102,14 @@ def train(
     objective = run.objective
     model, optimizer, loader = accelerator.prepare(objective, optimizer, loader)
     batches: Iterator[dict[str, Tensor]] = iter(loader)
-    began = time.perf_counter()
+    began, waited = time.perf_counter(), 0.0
 
     with Progress(config.name, start, last, shown=accelerator.is_main_process and not quiet) as progress:
         for step in range(start, last):
             objective.train()
+            asked = time.perf_counter()
             batch = next(batches)
+            waited += time.perf_counter() - asked
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 total, parts = model(batch, step)
             if not bool(total.isfinite()):
@@ -128,8 +129,12 @@ def train(
                 values = {name: float(loss) for name, loss in parts.items()}
                 progress.update(step + 1, float(total))
                 if (step + 1) % config.log_every == 0 or step + 1 == last:
-                    rate = (step + 1 - start) * run.batch_size / (time.perf_counter() - began)
-                    _log(config.output / "metrics.jsonl", step, total, values, float(schedule.get_last_lr()[0]), rate)
+                    took = time.perf_counter() - began
+                    speed = {
+                        "samples_per_s": round((step + 1 - start) * run.batch_size / took, 2),
+                        "model_share": round(1 - waited / took, 3),
+                    }
+                    _log(config.output / "metrics.jsonl", step, total, values, float(schedule.get_last_lr()[0]), speed)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
                     state = {
                         "objective": objective.state_dict(),
@@ -143,6 +148,17 @@ def train(
         hub.save(run.predictor(), config.output / "model")
     accelerator.wait_for_everyone()
     return config.output / "model"
+
+
+def build_optimizer(objective: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimiser of a recipe over all weights that are trained."""
+    groups = _decayed_apart(objective, config.weight_decay)
+    if config.kind == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate)
+    if config.kind == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+    optimizer: torch.optim.Optimizer = timm.optim.Lars(groups, lr=config.learning_rate, momentum=config.momentum)
+    return optimizer
 
 
 def warmup_cosine(config: OptimizerConfig, steps: int) -> Any:
@@ -192,13 +208,20 @@ def _keep_metrics_before(path: Path, step: int) -> None:
         file.writelines(f"{line}\n" for line in kept)
 
 
-def _log(path: Path, step: int, total: Tensor, values: Mapping[str, float], learning_rate: float, rate: float) -> None:
+def _log(
+    path: Path,
+    step: int,
+    total: Tensor,
+    values: Mapping[str, float],
+    learning_rate: float,
+    speed: Mapping[str, float],
+) -> None:
     record = {
         "step": step + 1,
         "loss": float(total),
         **values,
         "learning_rate": learning_rate,
-        "samples_per_s": round(rate, 2),
+        **speed,  # samples a second, and the share of the time that was not spent waiting for them
     }
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")

@@ -20,13 +20,14 @@ from vlqa.models.clip import ClipBackbone
 from vlqa.prompts import PromptSet
 from vlqa.training.captions import caption_batch, describes, opposite_sentences
 from vlqa.training.config.multitask import ObjectiveConfig
+from vlqa.training.objective import Objective
 from vlqa.training.teacher import MobileNetV2Teacher
 
 TASKS = ("quality", "scene", "distortion")
 _TAUGHT = 4  # every fourth picture is shown to the teacher, which costs as much as the tower
 
 
-class MultitaskObjective(nn.Module):
+class MultitaskObjective(Objective):
     """Losses of a dual tower on a batch of labelled pictures.
 
     Quality, scene and distortion come from one softmax over all joint prompts (LIQE, arXiv 2303.14968) and are weighted

@@ -14,10 +14,21 @@ from vlqa.errors import ConfigError, did_you_mean
 from vlqa.resources import bundled
 from vlqa.training.config.common import OptimizerConfig, TrainConfig
 from vlqa.training.config.multitask import MultitaskConfig
+from vlqa.training.config.pretext import ArniqaConfig, ContriqueConfig, GrepqLowConfig, QptConfig, ReIqaConfig
+from vlqa.training.config.regression import RegressionConfig
 
 __all__ = ["METHODS", "MultitaskConfig", "OptimizerConfig", "TrainConfig", "read_config"]
 
-METHODS: dict[str, type[TrainConfig]] = {"multitask": MultitaskConfig}
+METHODS: dict[str, type[TrainConfig]] = {
+    "multitask": MultitaskConfig,
+    "grepq-low": GrepqLowConfig,
+    "contrique": ContriqueConfig,
+    "re-iqa-quality": ReIqaConfig,
+    "re-iqa-content": ReIqaConfig,
+    "qpt": QptConfig,
+    "arniqa": ArniqaConfig,
+    "regression": RegressionConfig,
+}
 """Which recipe each method reads."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -41,9 +41,19 @@ class PhotosConfig(Strict):
     workers: int = Field(default=1, ge=0)
 
 
-class OptimizerConfig(Strict):
-    """AdamW with linear warm-up and cosine decay."""
+class EncoderConfig(Strict):
+    """An image encoder, as `build_encoder` takes it."""
 
+    trunk: dict[str, Any]
+    head: tuple[int, ...] = ()
+    statistics: Literal["imagenet"] | None = None
+
+
+class OptimizerConfig(Strict):
+    """AdamW, SGD or LARS, with linear warm-up and cosine decay."""
+
+    kind: Literal["adamw", "sgd", "lars"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD and LARS")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
     warmup_steps: int = Field(default=200, ge=0)
@@ -73,5 +83,5 @@ class TrainConfig(Strict):
     checkpoint_every: int = Field(default=200, ge=1)
     log_every: int = Field(default=20, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
-    data: PhotosConfig
+    data: Any
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -1,4 +1,4 @@
-"""From a recipe to the parts of a run: data, objective, and the predictor that comes out."""
+"""The parts of a multitask run."""
 
 from __future__ import annotations
 
@@ -24,49 +24,24 @@ from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
+from vlqa.training.build.run import Run
 from vlqa.training.captions import all_words
 from vlqa.training.config import MultitaskConfig, TrainConfig
 from vlqa.training.config.common import RatedSet
 from vlqa.training.config.multitask import DataConfig
 from vlqa.training.multitask import MultitaskObjective
+from vlqa.training.photos import training_photos
 from vlqa.training.teacher import MobileNetV2Teacher
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the loop needs.
-
-    Attributes:
-        objective: module whose call gives the total loss and its parts.
-        samples: endless map from index to sample.
-        batch_size: samples a step, over all processes.
-        predictor: makes the predictor of the trained parts.
-    """
-
-    objective: MultitaskObjective
-    samples: Dataset[dict[str, Tensor]]
-    batch_size: int
-    predictor: Callable[[], Any]
 
 
-def build_run(config: TrainConfig) -> Run:
-    """The parts of a run, from the table of methods."""
-    builders: dict[str, Callable[[Any], Run]] = {"multitask": _multitask}
-    return builders[config.method](config)
 
-
-def _multitask(config: MultitaskConfig) -> Run:
+def build(config: MultitaskConfig) -> Run:
     prompts = PromptSet.load(config.model.prompts)
     _check_labels(prompts)
-    photos = find_photos(config.data.photos)
-    training, _ = split_photos(photos, config.data.held_out_photos)
-    if not training:
-        raise ConfigError(
-            f"data.held_out_photos: fewer than the {len(photos)} photographs expected, "
-            f"found {config.data.held_out_photos}: none is left to train on"
-        )
     renderings = Renderings(
-        training,
+        training_photos(config.data),
         OpinionTable.read(config.data.opinions),
         seed=config.seed,
         pristine_share=config.data.pristine_share,
@@ -104,9 +79,7 @@ def _check_labels(prompts: PromptSet) -> None:
 def _rated_sets(data: DataConfig, seed: int, prompts: PromptSet) -> list[RatedPhotos]:
     sets = []
     for number, entry in enumerate(data.rated, start=1):
-        manifest = Manifest.read(entry.labels, images=entry.images)
-        if entry.exclude_folds:
-            manifest = manifest.subset(_outside(manifest, entry))
+        manifest = outside_folds(Manifest.read(entry.labels, images=entry.images), entry)
         rated = RatedPhotos(
             manifest,
             set_id=number,
@@ -118,31 +91,17 @@ def _rated_sets(data: DataConfig, seed: int, prompts: PromptSet) -> list[RatedPh
     return sets
 
 
-def _outside(manifest: Manifest, entry: RatedSet) -> list[bool]:
-    if manifest.fold is None:
-        raise ManifestError(f"{entry.labels}: exclude_folds needs a column fold")
-    return [int(fold) not in entry.exclude_folds for fold in manifest.fold]
-
-
-def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """Every picture under the folders, sorted.
+def outside_folds(manifest: Manifest, entry: RatedSet) -> Manifest:
+    """The rows of a rated set that are not in its excluded folds.
 
     Raises:
-        ManifestError: a folder is missing or holds none.
+        ManifestError: folds are excluded and there are none.
     """
-    photos: list[Path] = []
-    for folder in folders:
-        found = [Path(path) for path in walk([str(folder)])] if folder.is_dir() else []
-        if not found:
-            raise ManifestError(f"{folder}: no photographs there; set data.photos to folders of pictures")
-        photos += found
-    return sorted(photos)
-
-
-def split_photos(photos: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """Training and held-out photographs; a photograph's side depends on its file name, not on where it lies."""
-    order = sorted(photos, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
-    return sorted(order[held_out:]), sorted(order[:held_out])
+    if not entry.exclude_folds:
+        return manifest
+    if manifest.fold is None:
+        raise ManifestError(f"{entry.labels}: exclude_folds needs a column fold")
+    return manifest.subset([int(fold) not in entry.exclude_folds for fold in manifest.fold])
 
 
 def with_vocabulary(architecture: dict[str, Any], contents: Sequence[str]) -> dict[str, Any]:
