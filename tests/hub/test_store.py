@@ -228,7 +228,7 @@ def test_a_bundled_model_is_found_and_weights_win(tmp_path: Path, monkeypatch: p
 
 def test_available_models() -> None:
     rows = available_models()
-    assert {"mini", "clip-iqa", "clip-iqa-ensemble", "liqe", "grepq-low", "contrique", "re-iqa", "arniqa"} == {
+    assert {"mini", "clip-iqa", "clip-iqa-ensemble", "liqe", "grepq-low", "contrique", "re-iqa", "qpt", "arniqa"} == {
         row.name for row in rows
     }
     assert rows[0].name == "mini"

@@ -23,7 +23,7 @@ RECIPE: dict[str, Any] = {
 @pytest.mark.parametrize("name", bundled("configs"))
 def test_every_bundled_recipe_is_valid_by_name_and_by_file(name: str) -> None:
     assert read_config(name) == read_config(bundled("configs")[name]) == read_config(f"configs/{name}.yaml")
-    assert read_config(name).name == name
+    assert read_config(name).output == Path("runs") / name
 
 
 def test_overrides_reach_nested_keys_lists_and_keys_that_were_left_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 import yaml
 
 from tests.synthetic import picture
 from tests.training.recipe import losses, write_labels, write_photos
-from vlqa.errors import ConfigError
+from vlqa.errors import CheckpointError, ConfigError
 from vlqa.functional.contrastive import info_nce
 from vlqa.hub import load
 from vlqa.models.image_encoder import build_encoder, perceptron
 from vlqa.predictors.pristine import PristinePredictor
+from vlqa.training.build.pretext import encoder_of
+from vlqa.training.config.common import EncoderConfig
 from vlqa.training.loop import train
 from vlqa.training.momentum import MomentumContrast
 from vlqa.training.processes import synchronise
@@ -115,6 +119,32 @@ def test_regression_fine_tunes_a_trained_encoder_and_predicts_on_the_opinions_sc
         train(document | {"encoder": "mini", "output": str(tmp_path / "none")}, quiet=True)
 
 
+def test_statistics_by_recipe(tmp_path: Path) -> None:
+    bare = train(recipe(tmp_path, "grepq-low", steps=1), quiet=True)
+    document = {
+        "name": "blind",
+        "method": "pristine",
+        "output": str(tmp_path / "pristine"),
+        "model": str(bare),
+        "photos": [str(tmp_path / "photos")],
+    }
+    model = load(train(document), device="cpu")
+    assert model.name == "blind" and 0 < float(model.predict(picture(200, 200, 1))[0]) <= 0.5
+    with pytest.raises(ConfigError, match="does not score by pristine statistics"):
+        train(document | {"model": "mini"})
+
+
+def test_an_encoder_may_start_from_published_weights(tmp_path: Path) -> None:
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(state, tmp_path / "resnet18.pth")
+    config = {"trunk": {"kind": "resnet18"}, "weights": tmp_path / "resnet18.pth"}
+    found = encoder_of(EncoderConfig.model_validate(config))
+    assert torch.equal(found.state_dict()["trunk.layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+    torch.save({"layer4.1.conv2.weight": torch.zeros(2)}, tmp_path / "resnet18.pth")
+    with pytest.raises(CheckpointError, match="layer4"):
+        encoder_of(EncoderConfig.model_validate(config))
+
+
 def encoder() -> torch.nn.Module:
     torch.manual_seed(0)
     return torch.nn.Sequential(build_encoder({"trunk": TRUNK}), perceptron([128, 8]))
@@ -148,46 +178,32 @@ def test_batch_norm_of_one_process_is_torchs() -> None:
     assert other.state_dict().keys() == plain.state_dict().keys()
 
 
+def train_in_two_processes(document: dict[str, Any], folder: Path) -> None:
+    """By torchrun: on CPUs `accelerate launch` starts several processes through MPI only (accelerate 1.15)."""
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(document))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [*launch, "-m", "vlqa", "train", str(file)]
+    subprocess.run(
+        command, check=True, capture_output=True, timeout=600, cwd=Path(__file__).parents[2], env=environment
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", GATHERED)
 def test_two_processes_are_one_with_the_whole_batch(method: str, tmp_path: Path) -> None:
     document = recipe(tmp_path, method)
     train(document, quiet=True)
-    file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(document | {"output": str(tmp_path / "two")}))
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    command = [*launch, "--main_process_port", "0", "-m", "vlqa", "train", str(file)]
-    subprocess.run(command, check=True, capture_output=True, timeout=600, cwd=Path(__file__).parents[2])
+    train_in_two_processes(document | {"output": str(tmp_path / "two")}, tmp_path)
     one, two = (losses(tmp_path / name) for name in ("run", "two"))
-    np.testing.assert_allclose([r["loss"] for r in two], [r["loss"] for r in one], rtol=1e-4)
+    np.testing.assert_allclose([r["loss"] for r in two], [r["loss"] for r in one], rtol=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["qpt"])
 def test_momentum_contrast_runs_in_two_processes(method: str, tmp_path: Path) -> None:
-    file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(recipe(tmp_path, method)))
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    command = [*launch, "--main_process_port", "0", "-m", "vlqa", "train", str(file)]
-    subprocess.run(command, check=True, capture_output=True, timeout=600, cwd=Path(__file__).parents[2])
+    train_in_two_processes(recipe(tmp_path, method), tmp_path)
     assert len(losses(tmp_path / "run")) == 4
 
 

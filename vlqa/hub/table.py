@@ -124,6 +124,16 @@ MODELS: dict[str, ModelRow] = {
             converter="encoders",
         ),
         ModelRow(
+            name="qpt",
+            what="QPT: pretext task on a large space of damages, then fine-tuned with a regression head",
+            scale=None,
+            paper="arXiv 2303.00521",
+            licence="yours",
+            source="none published; vlqa train configs/qpt.yaml, then qpt_regression.yaml",
+            parts=("encoder",),
+            required=("encoder",),
+        ),
+        ModelRow(
             name="arniqa",
             what="ARNIQA: the manifold of damages; 4096 features for a regressor",
             scale=None,

@@ -24,7 +24,8 @@ from vlqa.artifacts import atomic_write
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.training.build import build_run
 from vlqa.training.checkpoint import last_state, random_state, restore_random_state, write_state
-from vlqa.training.config import OptimizerConfig, TrainConfig, read_config
+from vlqa.training.config import OptimizerConfig, PristineConfig, TrainConfig, read_config
+from vlqa.training.pristine import fit_pristine
 from vlqa.training.progress import Progress
 
 _MAY_CHANGE = {"name", "output", "steps", "checkpoint_every", "log_every", "precision", "optimizer"}
@@ -32,7 +33,7 @@ _MAY_CHANGE = {"name", "output", "steps", "checkpoint_every", "log_every", "prec
 
 
 def train(
-    config: TrainConfig | str | Path | Mapping[str, Any],
+    config: TrainConfig | PristineConfig | str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
     resume: bool = False,
@@ -57,8 +58,10 @@ def train(
     Raises:
         ConfigError: a wrong recipe, or an output folder that holds another run.
     """
-    if not isinstance(config, TrainConfig):
+    if not isinstance(config, TrainConfig | PristineConfig):
         config = read_config(config, overrides)
+    if isinstance(config, PristineConfig):
+        return fit_pristine(config)
     accelerator = Accelerator(
         mixed_precision="no",  # it is one for all runs of a process: the recipe's precision is a matter of this loop
         dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -121,7 +124,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
 
             parts = accelerator.reduce({name: loss.detach() for name, loss in parts.items()}, "mean")
-            total = total.detach()
+            total = accelerator.reduce(total.detach(), "mean")
             objective.count(parts)
             if (step + 1) % config.steps_per_epoch == 0:
                 objective.end_epoch()

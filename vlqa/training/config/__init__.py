@@ -15,11 +15,12 @@ from vlqa.resources import bundled
 from vlqa.training.config.common import OptimizerConfig, TrainConfig
 from vlqa.training.config.multitask import MultitaskConfig
 from vlqa.training.config.pretext import ArniqaConfig, ContriqueConfig, GrepqLowConfig, QptConfig, ReIqaConfig
+from vlqa.training.config.pristine import PristineConfig
 from vlqa.training.config.regression import RegressionConfig
 
-__all__ = ["METHODS", "MultitaskConfig", "OptimizerConfig", "TrainConfig", "read_config"]
+__all__ = ["METHODS", "MultitaskConfig", "OptimizerConfig", "PristineConfig", "TrainConfig", "read_config"]
 
-METHODS: dict[str, type[TrainConfig]] = {
+METHODS: dict[str, type[TrainConfig | PristineConfig]] = {
     "multitask": MultitaskConfig,
     "grepq-low": GrepqLowConfig,
     "contrique": ContriqueConfig,
@@ -28,11 +29,12 @@ METHODS: dict[str, type[TrainConfig]] = {
     "qpt": QptConfig,
     "arniqa": ArniqaConfig,
     "regression": RegressionConfig,
+    "pristine": PristineConfig,
 }
 """Which recipe each method reads."""
 
 
-def read_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> TrainConfig:
+def read_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> TrainConfig | PristineConfig:
     """Read and check a recipe.
 
     Args:
@@ -55,7 +57,7 @@ def read_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         raise ConfigError(f"{origin}: {key}: {first['msg'].lower()}, found {first['input']!r}{more}") from None
 
 
-def _config_of(values: Mapping[str, Any], origin: str) -> type[TrainConfig]:
+def _config_of(values: Mapping[str, Any], origin: str) -> type[TrainConfig | PristineConfig]:
     method = values.get("method")
     if method not in METHODS:
         found = "nothing" if method is None else repr(method)

@@ -47,6 +47,7 @@ class EncoderConfig(Strict):
     trunk: dict[str, Any]
     head: tuple[int, ...] = ()
     statistics: Literal["imagenet"] | None = None
+    weights: Path | None = Field(default=None, description="start values of a ResNet, under torchvision's names")
 
 
 class OptimizerConfig(Strict):

@@ -30,9 +30,7 @@ class GrepqLowConfig(PretextConfig):
     method: Literal["grepq-low"]
     types: int = Field(default=4, ge=1, le=25, description="damages a photograph, at two levels each")
     temperature: float = Field(default=0.5, gt=0)
-    pristine: tuple[Path, ...] = Field(
-        default=(), description="good photographs, for the blind score"
-    )
+    pristine: tuple[Path, ...] = Field(default=(), description="good photographs, for the blind score")
 
 
 class ContriqueData(PretextData):
