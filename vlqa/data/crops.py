@@ -22,24 +22,29 @@ _KADID_AREA_PX = 512 * 384
 
 
 class PhotoReader:
-    """Draws pictures at random; one that cannot be read is named once and another drawn in its place."""
+    """Draws pictures at random; one that cannot be read is named once, by one worker for all, and another drawn.
 
-    def __init__(self) -> None:
-        self._broken: set[Path] = set()
+    Args:
+        paths: to draw from.
+    """
 
-    def draw(self, paths: Sequence[Path], rng: np.random.Generator) -> tuple[int, Pixels]:
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self._broken = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, Pixels]:
         """A row of the list and the decoded picture.
 
         Raises:
             ManifestError: a hundred in a row could not be read.
         """
         for _ in range(100):
-            row = int(rng.integers(len(paths)))
+            row = int(rng.integers(len(self.paths)))
             try:
-                return row, decode(paths[row])
+                return row, decode(self.paths[row])
             except ImageDecodeError as error:
-                if paths[row] not in self._broken:
-                    self._broken.add(paths[row])
+                if not self._broken[row]:
+                    self._broken[row] = True
                     warnings.warn(f"left out of training: {error}", stacklevel=3)
         raise ManifestError("100 pictures in a row could not be read; see the warnings above")
 

@@ -83,12 +83,12 @@ class Renderings:
         self.mixture_share = mixture_share
         self.reduced_share = reduced_share
         self.versions = versions
-        self._reader = PhotoReader()
+        self._reader = PhotoReader(self.photos)
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
         shared = np.random.default_rng([self.seed, 0, number // self.versions])
-        row, image = self._reader.draw(self.photos, shared)
+        row, image = self._reader.draw(shared)
         before = size
         if shared.random() < self.reduced_share:
             before = max(size, min(*image.shape[:2], round(size * shared.uniform(1, _MOST_REDUCED))))
@@ -165,12 +165,12 @@ class RatedPhotos:
         self.scenes = [_scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
         self.set_id = set_id
         self.seed = seed
-        self._reader = PhotoReader()
+        self._reader = PhotoReader(self.paths)
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
         rng = np.random.default_rng([self.seed, 1, number])
-        row, image = self._reader.draw(self.paths, rng)
+        row, image = self._reader.draw(rng)
         image = random_crop(image, size, rng)
         mos = float(self.mos[row])
         degrees = measured_attributes(image) | {"quality": opinion_attribute(mos)}

@@ -44,7 +44,7 @@ class PretextSet(Dataset[dict[str, Tensor]]):
         self.photos = list(photos)
         self.seed = seed
         self.size = size
-        self.reader = PhotoReader()
+        self.reader = PhotoReader(self.photos)
 
     def __len__(self) -> int:
         return 2**40  # as many as asked for: samples are made from their number
@@ -78,7 +78,7 @@ class GrepqVersions(PretextSet):
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`image` and `augmented` (1 + 2·types, 3, size, size); `similarity` (1 + 2·types,) squared."""
-        row, photo = self.reader.draw(self.photos, rng)
+        row, photo = self.reader.draw(rng)
         photo = at_least(photo, _CELLS * self.piece)
         chains = self.chains(row)
         versions = [apply_chain(photo, chain, [self.seed, 6, row]) for chain in chains]
@@ -114,16 +114,16 @@ class ContriqueViews(PretextSet):
 
     def __init__(self, photos: Sequence[Path], authentic: Sequence[Path], *, seed: int, size: int) -> None:
         super().__init__(photos, seed=seed, size=size)
-        self.authentic = list(authentic)
+        self.authentic = PhotoReader(authentic)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`first` and `second` (3, size, size), at full and half size or the other way round; `label` (int64)."""
-        if index % 2 and self.authentic:
+        if index % 2 and self.authentic.paths:
             label = PRISTINE_CLASS + 1 + index
-            _, picture = self.reader.draw(self.authentic, rng)
+            _, picture = self.authentic.draw(rng)
         else:
             chain, label = draw_single(rng)
-            _, photo = self.reader.draw(self.photos, rng)
+            _, photo = self.reader.draw(rng)
             picture = apply_chain(_region(photo, 3 * self.size, rng), chain, [self.seed, 7, index])
         scales = [picture, half(picture)]
         if rng.random() < 0.5:
@@ -155,7 +155,7 @@ class ReIqaVersions(PretextSet):
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`query` and `key` (2·(1 + types), 3, size, size): all versions at full scale, then all at half scale."""
-        _, photo = self.reader.draw(self.photos, rng)
+        _, photo = self.reader.draw(rng)
         photo = at_least(_region(photo, 4 * self.size, rng), 2 * self.size)
         numbers = rng.choice(len(TYPES), self.types, replace=False) + 1
         chains: list[Chain] = [(), *(((int(number), int(rng.integers(1, 6))),) for number in numbers)]
@@ -176,7 +176,7 @@ class ContentViews(PretextSet):
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`query` and `key` (1, 3, size, size)."""
-        _, photo = self.reader.draw(self.photos, rng)
+        _, photo = self.reader.draw(rng)
         augment = v2.Compose(
             [
                 v2.RandomResizedCrop(self.size, scale=(0.2, 1.0), antialias=True),
@@ -212,7 +212,7 @@ class QptPatches(PretextSet):
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`query` and `key` (1, 3, size, size); `negative` (1, negatives, 3, size, size)."""
-        _, photo = self.reader.draw(self.photos, rng)
+        _, photo = self.reader.draw(rng)
         photo = at_least(_region(photo, 2 * self.size, rng), self.size)
         views = [
             apply_chain(photo, self.space.draw(rng), [self.seed, 9, index, number])
@@ -233,7 +233,7 @@ class ArniqaPairs(PretextSet):
         chain = draw_arniqa(rng)
         pairs = []
         for _ in range(2):
-            _, photo = self.reader.draw(self.photos, rng)
+            _, photo = self.reader.draw(rng)
             photo = crop(at_least(photo, 2 * self.size), 2 * self.size, rng)
             damaged = apply_chain(photo, chain, [self.seed, 10, index])
             flip = [False, rng.random() < 0.5]
