@@ -30,7 +30,7 @@ class PhotoReader:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-        self._broken = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
+        self._broken = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
     def draw(self, rng: np.random.Generator) -> tuple[int, Pixels]:
         """A row of the list and the decoded picture.
