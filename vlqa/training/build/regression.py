@@ -1,0 +1,50 @@
+"""The parts of a run that fine-tunes an encoder on opinions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlqa.data.manifest import Manifest
+from vlqa.data.training_sets import Interleaved, RatedPhotos
+from vlqa.errors import ConfigError
+from vlqa.hub import load
+from vlqa.models.image_encoder import ImageEncoder
+from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
+from vlqa.predictors.views import Scales
+from vlqa.training.build.multitask import outside_folds
+from vlqa.training.build.pretext import encoder_of
+from vlqa.training.build.run import Run
+from vlqa.training.config.regression import RegressionConfig
+from vlqa.training.regression import RegressionObjective
+
+
+def build(config: RegressionConfig) -> Run:
+    """An encoder, new or of a saved model, with a linear head; its predictor scores on the scale of the opinions."""
+    entry = config.data.rated
+    manifest = outside_folds(Manifest.read(entry.labels, images=entry.images), entry)
+    rated = RatedPhotos(manifest, set_id=1, seed=config.seed, mos_range=entry.mos_range, fold_distortion=lambda _: "other")
+    objective = RegressionObjective(_encoder(config), float(np.mean(rated.mos)), float(np.std(rated.mos)) or 1.0)
+
+    def predictor() -> EncoderPredictor:
+        low, high = entry.mos_range
+        share = (high - low) / 4  # the head's opinions are on 1–5
+        weight = objective.head.weight.detach().double()[0] * objective.spread
+        bias = objective.head.bias.item() * objective.spread + objective.middle
+        scale = (min(low, high), max(low, high))
+        regressor = LinearRegressor(weight * share, (bias - 1) * share + low, scale)
+        encoders = {"encoder": objective.encoder.eval()}
+        return RegressionPredictor(encoders, Scales(), regressor, normalize=False, name=config.name)
+
+    samples = Interleaved([rated], [entry.per_batch], [config.data.size], config.seed)
+    return Run(objective, samples, entry.per_batch, predictor)
+
+
+def _encoder(config: RegressionConfig) -> ImageEncoder:
+    if isinstance(config.encoder, str):
+        start = load(config.encoder, device="cpu")
+        if not isinstance(start, EncoderPredictor) or len(start.encoders) != 1:
+            raise ConfigError(f"encoder: {config.encoder} is no model of one image encoder; give one, or an architecture")
+        (encoder,) = start.encoders.values()
+        return encoder.requires_grad_(True)
+    return encoder_of(config.encoder)
