@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.hostile import encode, sample
 from tests.pictures import HAS_AVIF, LOSSLESS, first
@@ -151,3 +152,14 @@ def test_senseless_orientation_is_ignored(value: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = value
     assert decode(encode(sample(), "JPEG", exif=exif)).shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("text", ["", "\nexif\n 2\nzz", None])
+def test_orientation_of_imagemagick_is_applied_and_a_broken_one_ignored(text: str | None) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes()
+    profile = PngInfo()
+    profile.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{block.hex()}" if text is None else text)
+    pixels = decode(encode(sample(), "PNG", pnginfo=profile))
+    assert pixels.shape == ((48, 32, 3) if text is None else (32, 48, 3))

@@ -14,7 +14,7 @@ def read_orientation(image: Image.Image) -> int:
 
     Read here, since Pillow warns about broken blocks. Of TIFF files Pillow applies the orientation itself.
     """
-    exif = image.info.get("exif")
+    exif = image.info.get("exif") or _raw_profile(image.info.get("Raw profile type exif"))
     if not isinstance(exif, bytes):
         return 1
     exif = exif.removeprefix(b"Exif\0\0")
@@ -30,6 +30,14 @@ def read_orientation(image: Image.Image) -> int:
             value = number(entry + 8, 2)
             return value if 1 <= value <= 8 else 1
     return 1
+
+
+def _raw_profile(text: object) -> bytes | None:
+    """The EXIF block that ImageMagick writes into PNG files as hexadecimal text behind three lines of its own."""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:])) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

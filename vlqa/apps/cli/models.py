@@ -32,7 +32,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 
     table = Table(box=None, header_style="bold")
     for title in ("name", "what", "scale", "paper", "licence", "weights"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=title == "name", overflow="fold")  # a name is there to be typed
     for row in available_models():
         table.add_row(row.name, row.what, _scale(row.scale), row.paper or "vlqa", row.licence, row.source)
     Console(width=None if sys.stdout.isatty() else 400).print(table)  # what is typed must not be cut in a pipe

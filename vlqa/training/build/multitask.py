@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
 from vlqa.data.manifest import Manifest
 from vlqa.data.opinions import OpinionTable
 from vlqa.data.training_sets import Interleaved, RatedPhotos, Renderings
-from vlqa.data.walk import walk
 from vlqa.errors import ConfigError, ManifestError
 from vlqa.models.clip import build_backbone
 from vlqa.models.vocabulary import pruned_vocabulary, words
@@ -26,15 +19,12 @@ from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
 from vlqa.training.build.run import Run
 from vlqa.training.captions import all_words
-from vlqa.training.config import MultitaskConfig, TrainConfig
+from vlqa.training.config import MultitaskConfig
 from vlqa.training.config.common import RatedSet
 from vlqa.training.config.multitask import DataConfig
 from vlqa.training.multitask import MultitaskObjective
 from vlqa.training.photos import training_photos
 from vlqa.training.teacher import MobileNetV2Teacher
-
-
-
 
 
 def build(config: MultitaskConfig) -> Run:

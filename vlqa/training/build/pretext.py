@@ -51,7 +51,9 @@ def encoder_of(config: EncoderConfig) -> ImageEncoder:
     encoder = build_encoder(config.model_dump(mode="json", exclude={"weights"}))
     if config.weights is not None:
         given = resnet_under(find_state_dict(read_checkpoint(config.weights)), "")
-        state = encoder.state_dict() | {name: value for name, value in given.items() if not name.startswith("trunk.fc.")}
+        state = encoder.state_dict() | {
+            name: value for name, value in given.items() if not name.startswith("trunk.fc.")
+        }
         check_names(state, encoder.state_dict(), f"the encoder ({config.weights})")
         encoder.load_state_dict(state)
     return encoder

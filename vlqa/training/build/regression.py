@@ -23,7 +23,9 @@ def build(config: RegressionConfig) -> Run:
     """An encoder, new or of a saved model, with a linear head; its predictor scores on the scale of the opinions."""
     entry = config.data.rated
     manifest = outside_folds(Manifest.read(entry.labels, images=entry.images), entry)
-    rated = RatedPhotos(manifest, set_id=1, seed=config.seed, mos_range=entry.mos_range, fold_distortion=lambda _: "other")
+    rated = RatedPhotos(
+        manifest, set_id=1, seed=config.seed, mos_range=entry.mos_range, fold_distortion=lambda _: "other"
+    )
     objective = RegressionObjective(_encoder(config), float(np.mean(rated.mos)), float(np.std(rated.mos)) or 1.0)
 
     def predictor() -> EncoderPredictor:
@@ -44,7 +46,9 @@ def _encoder(config: RegressionConfig) -> ImageEncoder:
     if isinstance(config.encoder, str):
         start = load(config.encoder, device="cpu")
         if not isinstance(start, EncoderPredictor) or len(start.encoders) != 1:
-            raise ConfigError(f"encoder: {config.encoder} is no model of one image encoder; give one, or an architecture")
+            raise ConfigError(
+                f"encoder: {config.encoder} is no model of one image encoder; give one, or an architecture"
+            )
         (encoder,) = start.encoders.values()
         return encoder.requires_grad_(True)
     return encoder_of(config.encoder)
