@@ -28,6 +28,7 @@ from vlqa.training.teacher import MobileNetV2Teacher
 
 
 def build(config: MultitaskConfig) -> Run:
+    """A dual tower on rated and degraded photographs."""
     prompts = PromptSet.load(config.model.prompts)
     _check_labels(prompts)
     renderings = Renderings(
