@@ -57,7 +57,7 @@ def test_tiles_give_what_the_whole_gives(trunk: dict[str, object], monkeypatch: 
     found = encoder(trunk)
     picture = image(700, 901)
     whole = found.encode_image(picture)
-    monkeypatch.setattr(image_encoder, "EXACT_PIXELS", 1000)
+    monkeypatch.setattr(image_encoder, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(image_encoder, "_TILE", 256)
     torch.testing.assert_close(found.encode_image(picture), whole, rtol=1e-4, atol=1e-5)
 
