@@ -159,6 +159,7 @@ def test_bf16_scores_are_near_those_of_fp32(score, folder) -> None:
 def test_ctrl_c_is_status_130_and_keeps_what_was_written(folder, tiny_model, tmp_path) -> None:
     code = (
         "import importlib, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell may have told us to ignore it
         "command = importlib.import_module('vlqa.apps.cli.score')\n"
         "echo = command._echo_error\n"
         "def interrupt(record, *rest):\n"
