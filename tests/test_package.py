@@ -51,7 +51,7 @@ def test_the_installed_wheel_reads_its_own_prompts_and_recipes(wheel: Path, tmp_
         "from vlqa.training.config import read_config\n"
         "print(vlqa.__file__)\n"
         "print(*(vlqa.PromptSet.load(name).name for name in vlqa.PromptSet.bundled_names()))\n"
-        "print(*(read_config(name).name for name in vlqa.resources.bundled('configs')))"
+        "print(*(read_config(name).output.name for name in vlqa.resources.bundled('configs')))"
     )
     environment = os.environ | {"PYTHONPATH": str(target)}
     run = subprocess.run(
