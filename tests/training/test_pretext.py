@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +178,28 @@ def test_batch_norm_of_one_process_is_torchs() -> None:
     x = torch.randn(2, 3, 4, 4)
     torch.testing.assert_close(synchronise(other)(x), plain(x))
     assert other.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    document = recipe(tmp_path, "qpt", steps=60, checkpoint_every=5)
+    train(document, quiet=True)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(document | {"output": str(tmp_path / "killed")}))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "vlqa", "train", str(file), "--resume"]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.DEVNULL)
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 300
+    while len(list(checkpoints.glob("step_*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 0 < len(losses(tmp_path / "killed")) < 60
+    subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True, timeout=300)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "run")
 
 
 def train_in_two_processes(document: dict[str, Any], folder: Path) -> None:
