@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import safetensors
 
 from vlqa import artifacts
-from vlqa.errors import CheckpointError
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.hub.store import load
 from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
+
+
+def load_blind(model: str | os.PathLike[str], **options: Any) -> PristinePredictor:
+    """As `load`, for a model that scores by pristine statistics.
+
+    Raises:
+        ConfigError: it scores by something else.
+    """
+    predictor = load(model, **options)
+    if not isinstance(predictor, PristinePredictor):
+        raise ConfigError(f"{model} does not score by pristine statistics; grepq-low does")
+    return predictor
 
 
 def write_statistics(

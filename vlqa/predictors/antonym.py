@@ -42,13 +42,15 @@ class AntonymPredictor(PromptPredictor):
         self.scale = (0.0, 1.0)
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        probabilities = self._probabilities(features, self.prompts)
-        return probabilities[:, list(self.prompts.scored)].mean(dim=1)
+        return self._mean(self._probabilities(features, self.prompts))
 
     def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         probabilities = self._probabilities(features, self.prompts)
-        scores = probabilities[:, list(self.prompts.scored)].mean(dim=1)
+        scores = self._mean(probabilities)
         return [
             {"raw": score, "quality_probabilities": dict(zip(self.prompts.pair_labels, row, strict=True))}
             for score, row in zip(scores.tolist(), probabilities.tolist(), strict=True)
         ]
+
+    def _mean(self, probabilities: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+        return probabilities[:, list(self.prompts.scored)].mean(dim=1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vlqa import hub
-from vlqa.errors import ConfigError
-from vlqa.predictors.pristine import PristinePredictor, pristine_statistics
+from vlqa.hub.statistics import load_blind
+from vlqa.predictors.pristine import pristine_statistics
 from vlqa.training.config.pristine import PristineConfig
 from vlqa.training.photos import find_photos
 
@@ -20,9 +20,7 @@ def fit_pristine(config: PristineConfig) -> Path:
     Raises:
         ConfigError: the model does not score by pristine statistics.
     """
-    predictor = hub.load(config.model)
-    if not isinstance(predictor, PristinePredictor):
-        raise ConfigError(f"model: {config.model} does not score by pristine statistics; grepq-low does")
+    predictor = load_blind(config.model)
     predictor.statistics = pristine_statistics(predictor, find_photos(config.photos))
     predictor.name = config.name
     return hub.save(predictor, config.output / "model")

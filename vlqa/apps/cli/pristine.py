@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from vlqa.errors import ConfigError
-
 
 def pristine(
     paths: Annotated[
@@ -29,15 +27,11 @@ def pristine(
       vlqa pristine good/ --model grepq-low/ --output pristine.safetensors
       vlqa score photo.jpg --model grepq-low/ --pristine pristine.safetensors
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
-    from vlqa import load
-    from vlqa.data.walk import walk
-    from vlqa.hub.statistics import write_statistics
-    from vlqa.predictors.pristine import PristinePredictor, pristine_statistics
+    from vlqa.apps.pictures import find_pictures
+    from vlqa.hub.statistics import load_blind, write_statistics
+    from vlqa.predictors.pristine import pristine_statistics
 
-    predictor = load(model, weights=weights, device=device)
-    if not isinstance(predictor, PristinePredictor):
-        raise ConfigError(f"{model} does not score by pristine statistics; grepq-low does")
-    found = walk(paths, on_empty=lambda folder: typer.echo(f"warning: {folder}: no pictures in it", err=True))
-    statistics = pristine_statistics(predictor, found)
+    predictor = load_blind(model, weights=weights, device=device)
+    statistics = pristine_statistics(predictor, find_pictures(paths))
     write_statistics(output, statistics, predictor)
     typer.echo(f"{output}: {statistics.patches} patches, {len(statistics.mean)} features")

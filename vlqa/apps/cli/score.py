@@ -82,9 +82,9 @@ def score(
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     chosen = _format(format, output)
     from vlqa import load
+    from vlqa.apps.pictures import find_pictures
     from vlqa.apps.progress import counted
     from vlqa.apps.records import open_writer
-    from vlqa.data.walk import walk
 
     own = {} if pristine is None else {"pristine": pristine}
     predictor = load(
@@ -97,8 +97,7 @@ def score(
         max_image_pixels=max_image_pixels,
         **own,
     )
-    found = walk(paths, on_empty=lambda folder: typer.echo(f"warning: {folder}: no pictures in it", err=True))
-    pictures = _at_least_one(found)
+    pictures = _at_least_one(find_pictures(paths))
     failed = 0
     with open_writer(chosen.value, output, predictor.scale) as write, counted("scoring") as count:
         records = predictor.assess_stream(pictures) if reference is None else _compared(predictor, pictures, reference)

@@ -75,6 +75,7 @@ class GrepqVersions(PretextSet):
         super().__init__(photos, seed=seed, size=size)
         self.types = types
         self.piece = size // _CELLS
+        self._keys: dict[int, str] = {}  # a digest reads the whole file
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`image` and `augmented` (1 + 2·types, 3, size, size); `similarity` (1 + 2·types,) squared."""
@@ -82,14 +83,15 @@ class GrepqVersions(PretextSet):
         photo = at_least(photo, _CELLS * self.piece)
         chains = self.chains(row)
         versions = [apply_chain(photo, chain, [self.seed, 6, row]) for chain in chains]
-        key = similarity.key(self.photos[row], [chains, self.seed, row])
+        if row not in self._keys:
+            self._keys[row] = similarity.key(self.photos[row], [chains, self.seed, row])
         draws = []
         for again in (False, True):
             corners = fragment_corners(photo.shape[0], photo.shape[1], rng, _CELLS, self.piece)
             axes = [again and rng.random() < 0.5 for _ in range(2)]
             cut = [flipped(cut_fragments(version, corners, self.piece), axes) for version in versions]
             draws.append(torch.stack([as_tensor(view) for view in cut]))
-        return {"image": draws[0], "augmented": draws[1], "similarity": similarity.cached(key, versions)}
+        return {"image": draws[0], "augmented": draws[1], "similarity": similarity.cached(self._keys[row], versions)}
 
     def chains(self, row: int) -> list[Chain]:
         """Damages of the versions of a photograph, the first none."""
