@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ def grepq_low(seed: int) -> dict[str, Any]:
             if key.startswith(f"encoder.resnet18.{place}."):
                 weights[key.replace(f"resnet18.{place}.", f"base_model.{name}.")] = weights[key].clone()
     return {"model": {"state_dict": weights}, "current_iteration": 1}
+
+
+def grepq_high(clip: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The image tower of a CLIP, without the prefix of its names."""
+    return {name.removeprefix("visual."): tensor for name, tensor in clip.items() if name.startswith("visual.")}
 
 
 def write_pristine(path: Path, count: int, side: int = 96) -> Path:

@@ -15,8 +15,10 @@ A message is one line: what was expected, what came, what to do about it.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 
 
 class VLQAError(Exception):
@@ -59,6 +61,16 @@ class ImageWarning(UserWarning):
 
 class TextWarning(UserWarning):
     """A model reads less of a sentence than it says: a word it was never taught, or an end beyond its context."""
+
+
+@contextlib.contextmanager
+def naming(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the name of a file in front of the message of a CheckpointError raised inside, unless it is there already."""
+    try:
+        yield
+    except CheckpointError as error:
+        message = str(error)
+        raise CheckpointError(message if message.startswith(f"{file}:") else f"{file}: {message}") from None
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -6,12 +6,13 @@ order of the images. Nothing depends on how many images there are: a generator o
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,26 +31,50 @@ _WAITING_BATCHES = 4  # images held back for company of their shape: enough for 
 
 
 @dataclass(frozen=True)
+class Route:
+    """One way from a decoded picture to features; a picture may take several.
+
+    Attributes:
+        prepare: picture → (p, 3, h, w) uint8 patches, or several such tensors where their sizes differ (a picture and
+            its half); runs in the decoding threads.
+        encode: (n, 3, h, w) uint8 patches → (n, d) features; runs in the calling thread.
+    """
+
+    prepare: Callable[[Pixels], Tensor | Sequence[Tensor]]
+    encode: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Encoded:
     """One image after the encoder: features or an error, never both.
 
     Attributes:
         name: path of the image, None for images given as pixels.
-        features: float32 (p, d) on the CPU, one row a patch, in the order in which the view cut them.
+        features: of each route float32 (p, d) on the CPU, one row a patch, in the order in which they were cut.
         error: why there are none.
     """
 
     name: str | None
-    features: Tensor | None = None
+    features: tuple[Tensor, ...] | None = None
     error: VLQAError | None = None
+
+
+_Shape: TypeAlias = tuple[int, torch.Size]
+"""A route, and the shape of a patch on it: what may share a batch."""
 
 
 @dataclass
 class _Part:
-    """Patches of one image and one shape; their features take their place."""
+    """Patches of one image, one route and one shape; their features take their place."""
 
+    route: int
     patches: Tensor | None
     features: Tensor | None = None
+
+    @property
+    def shape(self) -> _Shape:
+        assert self.patches is not None
+        return self.route, self.patches.shape[1:]
 
     @property
     def pixels(self) -> int:
@@ -69,14 +94,13 @@ class _Waiting:
     def encoded(self) -> Encoded:
         if self.error is not None:
             return Encoded(self.name, error=self.error)
-        rows = [part.features for part in self.parts if part.features is not None]
-        return Encoded(self.name, rows[0] if len(rows) == 1 else torch.cat(rows))
+        routes = (list(parts) for _, parts in itertools.groupby(self.parts, lambda part: part.route))
+        return Encoded(self.name, tuple(_joined(parts) for parts in routes))
 
 
 def encode_images(
     images: Iterable[ImageLike],
-    prepare: Callable[[Pixels], Tensor | Sequence[Tensor]],
-    encode: Callable[[Tensor], Tensor],
+    routes: Sequence[Route],
     *,
     batch_size: int = 32,
     workers: int | None = None,
@@ -86,9 +110,7 @@ def encode_images(
 
     Args:
         images: paths, bytes, PIL images or arrays; read lazily, a bounded number ahead.
-        prepare: picture → (p, 3, h, w) uint8 patches, or several such tensors where their sizes differ (a picture and
-            its half); runs in the decoding threads.
-        encode: (n, 3, h, w) uint8 patches → (n, d) features; runs in the calling thread.
+        routes: that each image takes, decoded once.
         batch_size: patches an encoder call, as pictures of 224×224: a batch holds at most `batch_size`·224² pixels
             unless a single patch is larger, so memory stays bounded for native-size pictures too.
         workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
@@ -100,10 +122,15 @@ def encode_images(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    batcher = _Batcher(encode, batch_size * PATCH_PIXELS)
+    batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
 
-    def read(image: ImageLike) -> Tensor | Sequence[Tensor]:
-        return prepare(decode(image, max_pixels=max_image_pixels))
+    def read(image: ImageLike) -> list[_Part]:
+        pixels = decode(image, max_pixels=max_image_pixels)
+        parts = []
+        for number, route in enumerate(routes):
+            cut = route.prepare(pixels)
+            parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
+        return parts
 
     for item in _prepared(images, read, min(8, os.cpu_count() or 1) if workers is None else workers):
         batcher.add(item)
@@ -113,13 +140,12 @@ def encode_images(
 
 
 def _prepared(
-    images: Iterable[ImageLike], read: Callable[[ImageLike], Tensor | Sequence[Tensor]], workers: int
+    images: Iterable[ImageLike], read: Callable[[ImageLike], list[_Part]], workers: int
 ) -> Iterator[_Waiting]:
     def work(image: ImageLike) -> _Waiting:
         name = source_name(image)
         try:
-            patches = read(image)
-            return _Waiting(name, [_Part(part) for part in ([patches] if isinstance(patches, Tensor) else patches)])
+            return _Waiting(name, read(image))
         except Exception as error:
             return _Waiting(name, error=_as_error(error))
 
@@ -140,20 +166,19 @@ def _prepared(
 
 
 class _Batcher:
-    """Collects patches by their shape and encodes a shape when a batch of it is full."""
+    """Collects patches by their route and shape and encodes a shape when a batch of it is full."""
 
-    def __init__(self, encode: Callable[[Tensor], Tensor], batch_pixels: int) -> None:
-        self.encode = encode
+    def __init__(self, encoders: Sequence[Callable[[Tensor], Tensor]], batch_pixels: int) -> None:
+        self.encoders = encoders
         self.batch_pixels = batch_pixels
         self.order: deque[_Waiting] = deque()
-        self.shapes: dict[torch.Size, list[tuple[_Waiting, _Part]]] = {}
+        self.shapes: dict[_Shape, list[tuple[_Waiting, _Part]]] = {}
         self.waiting_pixels = 0
 
     def add(self, item: _Waiting) -> None:
         self.order.append(item)
         for part in item.parts:
-            assert part.patches is not None
-            shape = part.patches.shape[1:]
+            shape = part.shape
             if sum(other.pixels for _, other in self.shapes.get(shape, ())) + part.pixels > self.batch_pixels:
                 self.encode_shape(shape)
             self.shapes.setdefault(shape, []).append((item, part))
@@ -175,15 +200,15 @@ class _Batcher:
             self.encode_shape(shape)
 
     def encode_oldest(self) -> None:
-        waiting = (part.patches for item in self.order for part in item.parts if part.patches is not None)
-        oldest = next(waiting, None)
+        oldest = next((part for item in self.order for part in item.parts if part.patches is not None), None)
         if oldest is not None:
-            self.encode_shape(oldest.shape[1:])
+            self.encode_shape(oldest.shape)
 
-    def encode_shape(self, shape: torch.Size) -> None:
+    def encode_shape(self, shape: _Shape) -> None:
         entries = self.shapes.pop(shape, [])
         self.waiting_pixels -= sum(part.pixels for _, part in entries)
-        values = self.try_encode([part.patches for _, part in entries if part.patches is not None])
+        patches = [part.patches for _, part in entries if part.patches is not None]
+        values = self.try_encode(self.encoders[shape[0]], patches)
         for (item, part), value in zip(entries, values, strict=True):
             if isinstance(value, Tensor) and not bool(value.isfinite().all()):
                 value = VLQAError(
@@ -195,21 +220,26 @@ class _Batcher:
             else:
                 item.error = item.error or value
 
-    def try_encode(self, patches: list[Tensor]) -> list[Tensor | VLQAError]:
+    def try_encode(self, encode: Callable[[Tensor], Tensor], patches: list[Tensor]) -> list[Tensor | VLQAError]:
         if not patches:
             return []
         try:
-            rows = self.encode_patches(torch.cat(patches) if len(patches) > 1 else patches[0])
+            rows = self.encode_patches(encode, torch.cat(patches) if len(patches) > 1 else patches[0])
             return list(torch.split(rows, [len(part) for part in patches]))
         except Exception as error:
             if len(patches) == 1:
                 return [_as_error(error)]
         # the batch fails for one of its images, or for its size: each alone tells which
-        return [value for part in patches for value in self.try_encode([part])]
+        return [value for part in patches for value in self.try_encode(encode, [part])]
 
-    def encode_patches(self, patches: Tensor) -> Tensor:
+    def encode_patches(self, encode: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
         count = max(1, self.batch_pixels // (patches.shape[-1] * patches.shape[-2]))
-        return torch.cat([self.encode(part).detach().float().cpu() for part in torch.split(patches, count)])
+        return torch.cat([encode(part).detach().float().cpu() for part in torch.split(patches, count)])
+
+
+def _joined(parts: list[_Part]) -> Tensor:
+    rows = [part.features for part in parts if part.features is not None]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 def _as_error(error: Exception) -> VLQAError:

@@ -228,9 +228,18 @@ def test_a_bundled_model_is_found_and_weights_win(tmp_path: Path, monkeypatch: p
 
 def test_available_models() -> None:
     rows = available_models()
-    assert {"mini", "clip-iqa", "clip-iqa-ensemble", "liqe", "grepq-low", "contrique", "re-iqa", "qpt", "arniqa"} == {
-        row.name for row in rows
-    }
+    assert {
+        "mini",
+        "clip-iqa",
+        "clip-iqa-ensemble",
+        "liqe",
+        "grepq",
+        "grepq-low",
+        "contrique",
+        "re-iqa",
+        "qpt",
+        "arniqa",
+    } == {row.name for row in rows}
     assert rows[0].name == "mini"
     for row in rows:
         assert row.what and row.licence and row.source and (row.scale is None or row.scale[0] < row.scale[1])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from tests import published
-from tests.synthetic import picture
+from tests.synthetic import openai_checkpoint, picture
 from vlqa.hub import load
 from vlqa.hub.convert import convert
 from vlqa.predictors.pristine import PristinePredictor
@@ -43,6 +43,26 @@ def test_grepq_low(tmp_path: Path) -> None:
     scores = model.predict(PICTURES)
     np.testing.assert_allclose(scores, FIGURES["grepq_low"]["scores"], rtol=0, atol=1e-4)
     np.testing.assert_allclose(-100 * np.log(scores / (1 - scores)), FIGURES["grepq_low"]["distances"], rtol=1e-4)
+
+
+def test_grepq(tmp_path: Path) -> None:
+    clip = openai_checkpoint("RN50", seed=1)
+    parts = {
+        "clip": published.write(tmp_path / "RN50.pt", clip),
+        "high": published.write(tmp_path / "high.pth", published.grepq_high(clip)),
+        "low": published.write(tmp_path / "low.tar", published.grepq_low(1)),
+        "pristine": published.write_pristine(tmp_path / "patches.hdf5", 200),
+    }
+    convert(None, "grepq", tmp_path / "model", parts=parts)
+    model = load(tmp_path / "model", device="cpu")
+    found = model.assess(PICTURES)
+    high, low = FIGURES["grepq_high"]["scores"], FIGURES["grepq_low"]["scores"]
+    assert [record.high for record in found] == pytest.approx(high, abs=1e-4)
+    assert [record.low for record in found] == pytest.approx(low, abs=1e-4)
+    assert [record.raw for record in found] == pytest.approx(np.add(high, low), abs=1e-4)
+    features = model.embed(PICTURES)
+    assert features.shape == (3, 1152) and model.scale == (0, 1.5)
+    assert relative(features[:, 1024:1032], FIGURES["grepq_low"]["first_8"]) < 1e-4
 
 
 def test_contrique(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +12,6 @@ from torch import Tensor
 from vlqa.errors import ConfigError
 from vlqa.hub.options import common_options
 from vlqa.hub.statistics import read_statistics
-from vlqa.hub.table import ModelRow
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
@@ -46,6 +43,11 @@ class EncoderParts:
     statistics: PristineStatistics | None = None
     grid: PatchGrid = field(default_factory=PatchGrid)
 
+    @property
+    def own_options(self) -> tuple[str, ...]:
+        """Options of `vlqa.load` that it takes besides those that all models take."""
+        return ("pristine",) if self.method == PristinePredictor.method else ()
+
     def predictor(
         self, prompts: Any, options: Mapping[str, Any], device: torch.device, dtype: torch.dtype
     ) -> EncoderPredictor:
@@ -56,8 +58,7 @@ class EncoderParts:
         """
         if prompts is not None:
             raise ConfigError(f"{self.name} reads no prompts: it has no text tower")
-        own = ("pristine",) if self.method == PristinePredictor.method else ()
-        common = common_options(self.name, own, options)
+        common = common_options(self.name, self.own_options, options)
         for encoder in self.encoders.values():
             encoder.eval().requires_grad_(False)
             encoder.to(device)
@@ -72,28 +73,10 @@ class EncoderParts:
         )
 
 
-def published(row: ModelRow, files: Mapping[str, Path]) -> EncoderParts:
-    """A model of the table from its published files, by role.
-
-    Raises:
-        ConfigError: an unknown role, or one that is missing.
-        CheckpointError: a file that is missing, damaged or of another model.
-    """
-    for role in files:
-        if role not in row.parts:
-            raise ConfigError(f"{row.name} has no part {role!r}; it has {', '.join(row.parts)}")
-    if missing := [role for role in row.required if role not in files]:
-        how = " ".join(f"--part {role}=FILE" for role in missing)
-        raise ConfigError(f"{row.name} needs {how} ({row.source})")
-    converter = importlib.import_module(f"vlqa.hub.convert.{row.converter}")
-    parts: EncoderParts = converter.read(row.name, files)
-    return parts
-
-
 def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EncoderParts:
     """A model from what `describe` gave."""
     encoders = {
-        role: build_encoder(architecture, _under(weights, f"encoders.{role}."))
+        role: build_encoder(architecture, under(weights, f"encoders.{role}."))
         for role, architecture in config["encoders"].items()
     }
     regressor, statistics = config.get("regressor"), config.get("statistics")
@@ -146,5 +129,6 @@ def describe(predictor: EncoderPredictor) -> tuple[dict[str, Any], dict[str, Ten
     return config, state
 
 
-def _under(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def under(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vlqa import artifacts
-from vlqa.errors import CheckpointError
+from vlqa.errors import naming
 from vlqa.hub.options import common_options
 from vlqa.hub.table import ModelRow
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
@@ -39,6 +39,17 @@ class PromptParts:
     prompts: PromptSet
     view: View
 
+    @property
+    def own_options(self) -> tuple[str, ...]:
+        """Options of `vlqa.load` that it takes besides those that all models take."""
+        return tuple(self._view_fields)
+
+    @property
+    def _view_fields(self) -> dict[str, str]:
+        kind = self.view.as_dict()["kind"]
+        # LIQE's windows are what its weights were trained on; only the rule is a choice
+        return {"patches": "rule"} if kind == "liqe" else {key: key for key in view_options(kind)}
+
     def predictor(
         self, prompts: PromptSet | None, options: Mapping[str, Any], device: torch.device, dtype: torch.dtype
     ) -> PromptPredictor:
@@ -47,13 +58,10 @@ class PromptParts:
         Raises:
             ConfigError: an option that the model has not.
         """
-        config = self.view.as_dict()
-        # LIQE's windows are what its weights were trained on; only the rule is a choice
-        names = view_options(config["kind"])
-        of_view = {"patches": "rule"} if config["kind"] == "liqe" else {key: key for key in names}
-        common = common_options(self.name, of_view, options)
+        common = common_options(self.name, self.own_options, options)
+        of_view = self._view_fields
         changes = {of_view[option]: value for option, value in options.items() if option in of_view}
-        view = view_from_dict(config | changes, self.backbone) if changes else self.view
+        view = view_from_dict(self.view.as_dict() | changes, self.backbone) if changes else self.view
         self.backbone.eval().requires_grad_(False)
         self.backbone.to(device)
         self.backbone.cast(dtype)
@@ -77,10 +85,8 @@ def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) ->
         weights = Path("-".join(row.open_clip))  # what messages call it
     else:
         checkpoint = artifacts.read_checkpoint(weights)
-    try:
+    with naming(weights):
         backbone = converter.read(checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f"{weights}: {error}") from None
     if prompts is None:
         own = converter.prompts_of(weights, checkpoint) if hasattr(converter, "prompts_of") else row.prompts
         prompts = PromptSet.load(own)

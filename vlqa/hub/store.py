@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import huggingface_hub
 import torch
@@ -20,19 +20,24 @@ from vlqa import artifacts
 from vlqa._version import __version__
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import prompted, table
-from vlqa.hub.prompted import PromptParts
+from vlqa.hub.parts import ModelParts, published
 from vlqa.models.clip_hub import fetch
 from vlqa.predictors.base import ImagePredictor
-from vlqa.predictors.prompted import PromptPredictor
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir
 from vlqa.runtime import resolve_device, resolve_dtype
 
-if TYPE_CHECKING:
-    from vlqa.hub.encoded import EncoderParts
-
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+_FORMS = {
+    "antonym": "prompted",
+    "multitask": "prompted",
+    "regression": "encoded",
+    "pristine": "encoded",
+    "ensemble": "ensemble",
+}
+"""Modules of `vlqa.hub` by method."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -95,7 +100,7 @@ def save(
     Raises:
         ConfigError: a file is in the way, or a config.json of something else.
     """
-    own, state = _form("backbone" if isinstance(predictor, PromptPredictor) else "encoders").describe(predictor)
+    own, state = _form(predictor.method).describe(predictor)
     if half:
         state = {name: tensor.half() if _shrinks(tensor) else tensor for name, tensor in state.items()}
     row = table.MODELS.get(predictor.name)
@@ -110,8 +115,8 @@ def save(
         "versions": _versions(),
         "digests": {"weights": artifacts.digest_tensors(state)},
     }
-    if isinstance(predictor, PromptPredictor):
-        config["digests"]["prompts"] = predictor.prompts.digest
+    if prompts := getattr(predictor, "prompts", None):
+        config["digests"]["prompts"] = prompts.digest
     target = Path(directory)
     _check_target(target)
     if target.is_dir() and any(target.iterdir()):
@@ -142,9 +147,11 @@ def _check_target(target: Path) -> None:
             raise ConfigError(f"{present} is not that of a vlqa model and would be lost; save to another folder")
 
 
-def _form(part: str) -> ModuleType:
-    """Who reads and writes models with a backbone of two towers, and who those with encoders."""
-    return prompted if part == "backbone" else importlib.import_module("vlqa.hub.encoded")
+def _form(method: str) -> ModuleType:
+    """Who reads and writes models of a method."""
+    if method not in _FORMS:
+        raise CheckpointError(f"its method is {method!r}, which this vlqa does not know; update")
+    return importlib.import_module(f"vlqa.hub.{_FORMS[method]}")
 
 
 def _versions() -> dict[str, str]:
@@ -162,7 +169,7 @@ def _shrinks(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and tensor.ndim > 1
 
 
-def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> PromptParts | EncoderParts:
+def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> ModelParts:
     if model in table.MODELS:
         return _named(table.MODELS[model], None if weights is None else Path(weights).expanduser(), prompts)
     folder = Path(model).expanduser()
@@ -183,7 +190,7 @@ def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSe
     raise AssertionError("unreachable: find raises for unknown names")
 
 
-def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None) -> PromptParts | EncoderParts:
+def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None) -> ModelParts:
     if weights is None and row.bundled and (weights_dir(row.name) / CONFIG).is_file():
         return _directory(weights_dir(row.name))
     if weights is not None and weights.is_dir():
@@ -199,12 +206,11 @@ def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None)
         raise CheckpointError(f"{weights}: {row.name} has no published file; --weights takes a folder with {CONFIG}")
     if row.parts:
         assert weights is not None
-        encoders: EncoderParts = _form("encoders").published(row, {row.parts[0]: weights})
-        return encoders
+        return published(row, {row.parts[0]: weights})
     return prompted.published(row, weights, prompts)
 
 
-def _directory(folder: Path) -> PromptParts | EncoderParts:
+def _directory(folder: Path) -> ModelParts:
     config = artifacts.read_json(folder / CONFIG)
     if "format" not in config:
         raise CheckpointError(f"{folder}: its {CONFIG} is not that of a vlqa model; vlqa convert and train write one")
@@ -218,9 +224,7 @@ def _directory(folder: Path) -> PromptParts | EncoderParts:
         weights = artifacts.read_checkpoint(folder / WEIGHTS)
         if artifacts.digest_tensors(weights) != config["digests"]["weights"]:
             raise CheckpointError("the weights are not those of its config.json; copy or convert it again")
-        parts: PromptParts | EncoderParts = _form("encoders" if "encoders" in config else "backbone").stored(
-            config, weights
-        )
+        parts: ModelParts = _form(config["method"]).stored(config, weights)
         return parts
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not a complete description of a model ({error!r})") from None

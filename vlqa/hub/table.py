@@ -91,6 +91,18 @@ MODELS: dict[str, ModelRow] = {
             converter="liqe",
         ),
         ModelRow(
+            name="grepq",
+            what="GRepQ: a CLIP tuned in groups by quality, and the distance of patches from pristine ones",
+            scale=(0.0, 1.5),
+            paper="arXiv 2312.04838",
+            licence="MIT (github.com/suhas-srinath/GRepQ)",
+            source="--part clip=RN50.pt (OpenAI) --part high=FILE.pth --part low=FILE.tar --part pristine=FILE.hdf5",
+            prompts="grepq",
+            parts=("clip", "high", "low", "pristine"),
+            required=("clip", "high", "low"),
+            converter="grepq",
+        ),
+        ModelRow(
             name="grepq-low",
             what="GRepQ's low-level view: distance of patches from pristine ones, without any label",
             scale=(0.0, 0.5),

@@ -17,8 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
-from vlqa.pipeline import encode_images
-from vlqa.predictors.views import View
+from vlqa.pipeline import Route, encode_images
 from vlqa.types import Assessment
 
 if TYPE_CHECKING:
@@ -26,16 +25,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """How an image becomes one row: the patches a view cuts, and what joins the features of the patches.
+class Sight(Route):
+    """A route whose features of a picture's patches become one row.
 
     Attributes:
-        view: which pixels the encoder sees.
-        pool: features (p, d) of the patches of an image to one row.
+        pool: features (p, d) of the patches of an image → one row.
         width: of the row.
     """
 
-    view: View
     pool: Callable[[Tensor], Tensor]
     width: int
 
@@ -58,10 +55,9 @@ _BLOCK = 256  # rows scored at once: bounds memory for a million images
 
 
 class ImagePredictor(ABC):
-    """Scores images by what an encoder makes of them.
+    """Scores images by what encoders make of them.
 
     Args:
-        view: which pixels the encoder sees.
         width: of a row of features.
         name: of the model, for records and messages.
         reading: how pictures are read and batched; see `Reading`.
@@ -77,8 +73,7 @@ class ImagePredictor(ABC):
     scale: tuple[float, float]
     feature_slices: Mapping[str, slice]
 
-    def __init__(self, view: View, width: int, *, name: str, **reading: Unpack[Reading]) -> None:
-        self.view = view
+    def __init__(self, width: int, *, name: str, **reading: Unpack[Reading]) -> None:
         self.width = width
         self.name = name
         self.reading: Reading = reading
@@ -128,24 +123,24 @@ class ImagePredictor(ABC):
                 yield self._assessment(name, self._details(features[None])[0])
 
     def predict_features(self, features: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """The scores `predict` gives, from stored features (n, d); a row of NaN gives NaN."""
-        return self._score(self._rows(features)).double().numpy()
+        """The scores `predict` gives, from stored features (n, d); a row of NaN gives NaN.
+
+        Raises:
+            ConfigError: another width, or a method that scores by patches: see `scores_from_features`.
+        """
+        return self._score(self._scorable(features)).double().numpy()
 
     def assess_features(self, features: npt.ArrayLike, paths: Sequence[str | None] | None = None) -> list[Assessment]:
         """The assessments `assess` gives, from stored features (n, d) and optionally the images' paths."""
-        rows = self._rows(features)
+        rows = self._scorable(features)
         names = [None] * len(rows) if paths is None else list(paths)
         if len(names) != len(rows):
             raise ConfigError(f"expected one path for each of {len(rows)} rows of features, got {len(names)}")
         return [self._assessment(name, details) for name, details in zip(names, self._details(rows), strict=True)]
 
     @abstractmethod
-    def _encode(self, patches: Tensor) -> Float[Tensor, "n d"]:
-        """Features of (n, 3, h, w) uint8 patches, without gradient."""
-
-    @abstractmethod
-    def _pool(self, rows: Float[Tensor, "p d"]) -> Float[Tensor, " width"]:
-        """One row of features for an image from those of its patches."""
+    def _embedding(self) -> tuple[Sight, ...]:
+        """What `embed` gives, side by side."""
 
     @abstractmethod
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
@@ -155,31 +150,37 @@ class ImagePredictor(ABC):
     def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         """Fields of an Assessment for each row, `raw` among them."""
 
-    def _embedding(self) -> Sight:
-        return Sight(self.view, self._pool, self.width)
-
-    def _scoring(self) -> Sight:
+    def _scoring(self) -> tuple[Sight, ...]:
         """What `_score` and `_details` are given: the features, unless a method scores by something else."""
         return self._embedding()
 
-    def _encoded(self, images: Images, sight: Sight) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
-        for item in encode_images(as_iterable(images), sight.view, self._encode, **self.reading):
-            features = item.features
-            yield item.name, None if features is None else sight.pool(features), item.error
+    def _encoded(
+        self, images: Images, sights: Sequence[Sight]
+    ) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
+        for item in encode_images(as_iterable(images), sights, **self.reading):
+            row = None
+            if item.features is not None:
+                row = torch.cat([sight.pool(rows) for sight, rows in zip(sights, item.features, strict=True)])
+            yield item.name, row, item.error
 
     def _collect(
-        self, images: Images, sight: Sight, read: Callable[[Tensor], Tensor], shape: tuple[int, ...]
+        self,
+        images: Images,
+        sights: Sequence[Sight],
+        read: Callable[[Tensor], Tensor],
+        shape: tuple[int, ...],
     ) -> npt.NDArray[np.float64]:
+        width = sum(sight.width for sight in sights)
         blocks: list[Tensor] = []
         rows: list[Tensor] = []
         failures = total = 0
         first: VLQAError | None = None
-        for name, features, error in self._encoded(images, sight):
+        for name, features, error in self._encoded(images, sights):
             total += 1
             if features is None:
                 failures += 1
                 first = first or error
-                features = torch.full((sight.width,), torch.nan)
+                features = torch.full((width,), torch.nan)
                 message = _one_line(error)
                 if name is None or name not in message:
                     message = f"{f'image {total - 1}' if name is None else name}: {message}"
@@ -204,6 +205,11 @@ class ImagePredictor(ABC):
 
     def _failed(self, name: str | None, error: VLQAError | None) -> Assessment:
         return Assessment(path=name, model=self.name, digest=self.digest[:16], error=_one_line(error))
+
+    def _scorable(self, features: npt.ArrayLike) -> Tensor:
+        if not self.scores_from_features:
+            raise ConfigError(f"{self.name} scores by the patches of a picture, not by its features alone; use predict")
+        return self._rows(features)
 
     def _rows(self, features: npt.ArrayLike) -> Tensor:
         rows = np.asarray(features, dtype=np.float32)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vlqa import artifacts
 from vlqa.functional.similarity import unit
 from vlqa.models.image_encoder import ImageEncoder
-from vlqa.predictors.base import ImagePredictor, Reading
+from vlqa.predictors.base import ImagePredictor, Reading, Sight
 from vlqa.predictors.views import Scales
 
 
@@ -32,7 +32,6 @@ class EncoderPredictor(ImagePredictor):
     """
 
     method: ClassVar[str]
-    view: Scales
 
     def __init__(
         self,
@@ -44,7 +43,8 @@ class EncoderPredictor(ImagePredictor):
         **reading: Unpack[Reading],
     ) -> None:
         widths = [encoder.embed_dim * len(view.factors) for encoder in encoders.values()]
-        super().__init__(view, sum(widths), name=name, **reading)
+        super().__init__(sum(widths), name=name, **reading)
+        self.view = view
         self.encoders = dict(encoders)
         self.normalize = normalize
         ends = [sum(widths[: number + 1]) for number in range(len(widths))]
@@ -60,6 +60,9 @@ class EncoderPredictor(ImagePredictor):
     def _further(self) -> Any:
         """What decides a score besides the features, JSON-able."""
         return None
+
+    def _embedding(self) -> tuple[Sight, ...]:
+        return (Sight(self.view, self._encode, self._pool, self.width),)
 
     @torch.inference_mode()
     def _encode(self, patches: Tensor) -> Float[Tensor, "n d"]:

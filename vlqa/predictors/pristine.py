@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +17,7 @@ from vlqa.errors import ConfigError, ImageWarning
 from vlqa.functional.gaussian import gaussian_distance, grepq_low_quality, mean_covariance
 from vlqa.functional.sharpness import select_pristine
 from vlqa.models.image_encoder import ImageEncoder
-from vlqa.pipeline import encode_images
+from vlqa.pipeline import Route, encode_images
 from vlqa.predictors.base import Reading, Sight, as_iterable
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.unfitted import not_fitted
@@ -91,10 +89,10 @@ class PristinePredictor(EncoderPredictor):
         self.grid = grid or PatchGrid()
         self.scale = (0.0, 0.5)
 
-    def _scoring(self) -> Sight:
+    def _scoring(self) -> tuple[Sight, ...]:
         if self.statistics is None:
             raise not_fitted(f"{self.name} has no pristine statistics yet: vlqa pristine PATH… makes them")
-        return Sight(self.grid, self._distance, 1)
+        return (Sight(self.grid, self._encode, self._distance, 1),)
 
     def _distance(self, rows: Float[Tensor, "p d"]) -> Float[Tensor, " one"]:
         assert self.statistics is not None
@@ -108,19 +106,11 @@ class PristinePredictor(EncoderPredictor):
     def _details(self, features: Float[Tensor, "n 1"]) -> list[dict[str, Any]]:
         return [{"raw": score, "low": score} for score in self._score(features).tolist()]
 
-    def predict_features(self, features: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Not possible: the score comes from patches, the features from the whole picture.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError(f"{self.name} scores by patches of a picture, not by its features; use predict")
-
     def patch_features(self, images: Images) -> Iterator[Float[Tensor, "p d"]]:
         """Features of all patches of each image that can be decoded, one image at a time."""
-        for item in encode_images(as_iterable(images), self.grid, self._encode, **self.reading):
+        for item in encode_images(as_iterable(images), [Route(self.grid, self._encode)], **self.reading):
             if item.features is not None:
-                yield item.features
+                yield item.features[0]
 
     def _further(self) -> Any:
         if self.statistics is None:
@@ -159,12 +149,13 @@ def pristine_statistics(
 
     kept = []
     error = None
-    for number, item in enumerate(encode_images(as_iterable(images), best, predictor._encode, **predictor.reading)):
+    route = Route(best, predictor._encode)
+    for number, item in enumerate(encode_images(as_iterable(images), [route], **predictor.reading)):
         if item.features is None:
             error = item.error
             warnings.warn(f"left out: {item.name or f'image {number}'}: {error}", ImageWarning, stacklevel=2)
         else:
-            kept.append(item.features)
+            kept.append(item.features[0])
     if not kept:
         raise error or ConfigError("pristine statistics need photographs, got none")
     return PristineStatistics.of(torch.cat(kept))

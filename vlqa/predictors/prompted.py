@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from vlqa import artifacts
 from vlqa.functional.multitask import joint_probabilities
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip_backbone import ClipBackbone
-from vlqa.predictors.base import ImagePredictor, Reading
+from vlqa.predictors.base import ImagePredictor, Reading, Sight
 from vlqa.predictors.views import View
 from vlqa.prompts import Prompts, PromptSet
 
@@ -50,7 +50,8 @@ class PromptPredictor(ImagePredictor):
         name: str,
         **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(view, backbone.embed_dim, name=name, **reading)
+        super().__init__(backbone.embed_dim, name=name, **reading)
+        self.view = view
         self.backbone = backbone
         self.prompts = prompts
         self.feature_slices = {"high": slice(0, backbone.embed_dim)}
@@ -88,9 +89,19 @@ class PromptPredictor(ImagePredictor):
 
     def assess_stream(self, images: Images) -> Iterator[Assessment]:
         """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
-        held = copy.copy(self)  # tokens and digest of 495 sentences take longer than a small tower does for a picture
+        yield from super(PromptPredictor, self.holding_texts()).assess_stream(images)
+
+    def holding_texts(self) -> Self:
+        """A copy that encodes its sentences now and never again, for as long as weights do not change.
+
+        Tokens and digest of 495 sentences take longer than a small tower does for a picture.
+        """
+        held = copy.copy(self)
         held._held = self._texts(self.prompts)
-        yield from super(PromptPredictor, held).assess_stream(images)
+        return held
+
+    def _embedding(self) -> tuple[Sight, ...]:
+        return (Sight(self.view, self._encode, self._pool, self.width),)
 
     @torch.inference_mode()
     def _encode(self, patches: Tensor) -> Tensor:

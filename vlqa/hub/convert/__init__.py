@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vlqa.errors import ConfigError
+from vlqa.hub.parts import published
 from vlqa.hub.store import load, save
 from vlqa.hub.table import MODELS, find
 from vlqa.runtime import resolve_device
@@ -55,7 +56,5 @@ def convert(
         if row.parts[0] in files:
             raise ConfigError(f"the checkpoint of {method} is its part {row.parts[0]!r}, which is given twice")
         files[row.parts[0]] = Path(checkpoint)
-    from vlqa.hub import encoded
-
     place = resolve_device(options.pop("device"))
-    return save(encoded.published(row, files).predictor(None, options, place, torch.float32), output)
+    return save(published(row, files).predictor(None, options, place, torch.float32), output)

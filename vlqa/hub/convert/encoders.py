@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlqa import artifacts
-from vlqa.errors import CheckpointError
+from vlqa.errors import naming
 from vlqa.hub.convert.regressors import read_regressor
 from vlqa.hub.encoded import EncoderParts
 from vlqa.models.encoder_weights import named_tensors, resnet_under
@@ -63,10 +63,8 @@ def read(name: str, files: Mapping[str, Path]) -> EncoderParts:
 
 
 def _encoder(file: Path, layout: Layout, statistics: str | None) -> ImageEncoder:
-    checkpoint = artifacts.read_checkpoint(file)
-    try:
+    with naming(file):
+        checkpoint = artifacts.read_checkpoint(file)
         weights = named_tensors(checkpoint, ("model", "state_dict"), (layout.trunk, layout.projector))
         trunk = resnet_under(weights, layout.trunk)
         return build_encoder({"trunk": {"kind": "resnet50"}, "statistics": statistics}, trunk)
-    except CheckpointError as error:
-        raise CheckpointError(f"{file}: {error}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from vlqa import artifacts
-from vlqa.errors import CheckpointError, MissingExtraError
+from vlqa.errors import CheckpointError, MissingExtraError, naming
 from vlqa.hub.encoded import EncoderParts
 from vlqa.models.encoder_weights import check_copies, named_tensors, resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
@@ -42,15 +42,13 @@ def read_encoder(file: Path) -> ImageEncoder:
         CheckpointError: other names or shapes, or two copies that differ.
     """
     prefixes = ("encoder.base_model.", "encoder.resnet18.", "head.")
-    try:
+    with naming(file):
         weights = named_tensors(artifacts.read_checkpoint(file), ("model", "state_dict"), prefixes)
         trunk = resnet_under(weights, "encoder.resnet18.")
         named = resnet_under(weights, "encoder.base_model.")
         check_copies(trunk, {name: tensor for name, tensor in named.items() if not name.startswith("trunk.fc.")})
         head = {name: tensor for name, tensor in weights.items() if name.startswith("head.")}
         return build_encoder(ARCHITECTURE, trunk | head)
-    except CheckpointError as error:
-        raise CheckpointError(_about(file, error)) from None
 
 
 @torch.inference_mode()
@@ -78,7 +76,3 @@ def _statistics(file: Path, encoder: ImageEncoder) -> PristineStatistics:
     except (OSError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{file}: no HDF5 file with pristine patches under 'data' ({error})") from None
     return PristineStatistics.of(torch.cat(features) if features else torch.zeros(0, encoder.embed_dim))
-
-
-def _about(file: Path, error: Exception) -> str:
-    return str(error) if str(error).startswith(str(file)) else f"{file}: {error}"

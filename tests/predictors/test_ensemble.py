@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
+from vlqa.errors import ConfigError
+from vlqa.hub import load, save
+from vlqa.models.image_encoder import build_encoder
+from vlqa.predictors.antonym import AntonymPredictor
+from vlqa.predictors.ensemble import EnsemblePredictor
+from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
+from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
+from vlqa.predictors.views import PatchGrid, Scales, WholeImage
+from vlqa.prompts import PromptSet
+
+TRUNK: dict[str, Any] = {"trunk": {"kind": "quality", "widths": [4], "blocks": [1]}, "head": [8, 8]}
+IMAGES = pictures(5, lowest=40)
+
+
+def views() -> tuple[MultitaskPredictor, PristinePredictor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = build_encoder(TRUNK).eval().requires_grad_(False)
+    statistics = PristineStatistics.of(torch.randn(40, 8, generator=torch.Generator().manual_seed(0)))
+    low = PristinePredictor({"low": encoder}, statistics, PatchGrid(16, 8), name="both")
+    return MultitaskPredictor(backbone(CONVOLUTIONS), joint_prompts(), WholeImage(), name="both"), low
+
+
+def both(weights: tuple[float, float] = (1.0, 1.0), **reading: Any) -> EnsemblePredictor:
+    return EnsemblePredictor(*views(), weights=weights, name="both", **reading)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.5, 3.0), (1.0, 0.0)])
+def test_the_score_is_the_weighted_sum(weights: tuple[float, float]) -> None:
+    high, low = views()
+    ensemble = both(weights)
+    expected = weights[0] * high.predict(IMAGES) + weights[1] * low.predict(IMAGES)
+    np.testing.assert_allclose(ensemble.predict(IMAGES), expected, rtol=1e-6)
+    assert ensemble.scale == pytest.approx((weights[0], 3 * weights[0] + weights[1] / 2))
+
+
+def test_an_assessment_tells_the_views_apart() -> None:
+    high, low = views()
+    found = both().assess([*IMAGES, b"no picture"])
+    assert found[-1].error is not None and found[-1].raw is None
+    for record, of_high, of_low in zip(found, high.assess(IMAGES), low.assess(IMAGES), strict=False):
+        assert record.high == pytest.approx(of_high.raw) and record.low == pytest.approx(of_low.raw)
+        assert record.raw == pytest.approx(of_high.raw + of_low.raw)
+        assert record.scene == of_high.scene and record.quality_probabilities is not None
+        assert record.digest == both().digest[:16] != of_high.digest
+
+
+def test_features_lie_side_by_side() -> None:
+    high, low = views()
+    ensemble = both()
+    features = ensemble.embed(IMAGES)
+    assert features.shape == (5, 16 + 8)
+    np.testing.assert_allclose(features[:, ensemble.feature_slices["high"]], high.embed(IMAGES), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(features[:, ensemble.feature_slices["low"]], low.embed(IMAGES), rtol=1e-5, atol=1e-6)
+    for scorer in (ensemble, low):
+        assert not scorer.scores_from_features
+        for call in (scorer.predict_features, scorer.assess_features):
+            with pytest.raises(ConfigError, match="scores by the patches"):
+                call(scorer.embed(IMAGES))
+
+
+def test_scores_follow_from_features_where_both_views_do() -> None:
+    high, low = views()
+    regressor = LinearRegressor(torch.arange(8, dtype=torch.float64), 1.0, (0.0, 10.0))
+    linear = RegressionPredictor(low.encoders, Scales(), regressor, normalize=False, name="linear")
+    ensemble = EnsemblePredictor(high, linear, weights=(1, 0.1), name="both")
+    features = ensemble.embed(IMAGES)
+    np.testing.assert_allclose(ensemble.predict_features(features), ensemble.predict(IMAGES), rtol=1e-6)
+    assert [record.raw for record in ensemble.assess_features(features)] == pytest.approx(ensemble.predict(IMAGES))
+
+
+def test_free_sentences_are_read_by_the_vision_language_view() -> None:
+    high, _ = views()
+    pairs = [("a sharp photo", "a blurred photo")]
+    np.testing.assert_allclose(both().probabilities(IMAGES, pairs), high.probabilities(IMAGES, pairs), rtol=1e-6)
+
+
+def test_batches_and_threads_change_nothing() -> None:
+    alone = [float(both(workers=0).predict(image)[0]) for image in IMAGES]
+    np.testing.assert_allclose(both(batch_size=2, workers=2).predict(IMAGES), alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [(-1.0, 1.0), (0.0, 0.0)])
+def test_weights_are_checked(weights: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="positive or 0, and not both 0"):
+        both(weights)
+
+
+def test_saves_loads_and_takes_the_options_of_both_views(tmp_path: Path) -> None:
+    before = both((1.0, 2.0))
+    save(before, tmp_path / "both")
+    after = load(tmp_path / "both", device="cpu")
+    assert isinstance(after, EnsemblePredictor) and after.weights == (1.0, 2.0) and after.digest == before.digest
+    np.testing.assert_allclose(after.predict(IMAGES), before.predict(IMAGES), rtol=1e-6)
+    smaller = load(tmp_path / "both", device="cpu", max_shorter_side=32, batch_size=1)
+    assert isinstance(smaller, EnsemblePredictor) and smaller.high.view.as_dict()["max_shorter_side"] == 32
+    with pytest.raises(ConfigError, match=r"both has no option 'patches'; it has max_shorter_side, .*pristine"):
+        load(tmp_path / "both", device="cpu", patches="demo")
+
+
+def test_other_prompts_leave_the_low_level_view_out(tmp_path: Path) -> None:
+    save(both(), tmp_path / "both")
+    asked = load(tmp_path / "both", prompts="clip_iqa", device="cpu")
+    assert isinstance(asked, AntonymPredictor) and asked.scale == (0, 1)
+    expected = AntonymPredictor(backbone(CONVOLUTIONS), PromptSet.load("clip_iqa"), WholeImage(), name="both")
+    np.testing.assert_allclose(asked.predict(IMAGES), expected.predict(IMAGES), rtol=1e-5)

@@ -1,0 +1,108 @@
+"""Two views of a picture in one score: what its sentences say and how far its patches lie from pristine ones."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+
+import numpy.typing as npt
+from jaxtyping import Float
+from torch import Tensor
+
+from vlqa import artifacts
+from vlqa.errors import ConfigError
+from vlqa.predictors.base import ImagePredictor, Reading, Sight
+from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.prompted import PromptPredictor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vlqa.prompts import Prompts, PromptSet
+    from vlqa.types import Assessment, Images
+
+
+class EnsemblePredictor(ImagePredictor):
+    """Scores images by a weighted sum of the scores of two views, each with its own encoder.
+
+    score = w_high · q_high + w_low · q_low; GRepQ's is the plain sum q_HL + q_LL (arXiv 2312.04838, §3.3). `assess`
+    tells both scores apart, and what the vision-language view names. A row of `embed` is [high | low].
+
+    Args:
+        high: the vision-language view.
+        low: the low-level view.
+        weights: of the scores of high and low.
+        name: of the model, for records and messages.
+        reading: how pictures are read and batched; see `Reading`.
+
+    Raises:
+        ConfigError: weights that are negative or both zero.
+    """
+
+    method: ClassVar[str] = "ensemble"
+
+    def __init__(
+        self,
+        high: PromptPredictor,
+        low: EncoderPredictor,
+        *,
+        weights: tuple[float, float] = (1.0, 1.0),
+        name: str,
+        **reading: Unpack[Reading],
+    ) -> None:
+        super().__init__(high.width + low.width, name=name, **reading)
+        if min(weights) < 0 or max(weights) <= 0:
+            raise ConfigError(f"the weights of {name} must be positive or 0, and not both 0; they are {weights}")
+        self.high = high
+        self.low = low
+        self.weights = weights
+        self.feature_slices = {"high": slice(0, high.width), "low": slice(high.width, self.width)}
+        self.scale = (
+            weights[0] * high.scale[0] + weights[1] * low.scale[0],
+            weights[0] * high.scale[1] + weights[1] * low.scale[1],
+        )
+        self.scores_from_features = high.scores_from_features and low.scores_from_features  # type: ignore[misc]
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The sentences that the vision-language view reads."""
+        return self.high.prompts
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that decides a score: both views and their weights."""
+        return artifacts.digest_json([self.method, self.high.digest, self.low.digest, list(self.weights)])
+
+    def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
+        """Probability of each sentence's claim, from the vision-language view; see `PromptPredictor`."""
+        return self.high.probabilities(images, prompts)
+
+    def assess_stream(self, images: Images) -> Iterator[Assessment]:
+        """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
+        held = copy.copy(self)
+        held.high = self.high.holding_texts()
+        yield from super(EnsemblePredictor, held).assess_stream(images)
+
+    def _embedding(self) -> tuple[Sight, ...]:
+        return self.high._embedding() + self.low._embedding()
+
+    def _scoring(self) -> tuple[Sight, ...]:
+        return self.high._scoring() + self.low._scoring()
+
+    def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        high, low = self._split(features)
+        return self.weights[0] * self.high._score(high) + self.weights[1] * self.low._score(low)
+
+    def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
+        high, low = self._split(features)
+        scores = self._score(features).tolist()
+        return [
+            {**of_high, "raw": score, "high": of_high["raw"], "low": of_low["raw"]}
+            for score, of_high, of_low in zip(scores, self.high._details(high), self.low._details(low), strict=True)
+        ]
+
+    def _split(self, features: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
+        width = sum(sight.width for sight in self.high._scoring())
+        return features[:, :width].float(), features[:, width:]  # beside distances in float64
