@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import vlqa
 from vlqa.apps.cli import app
 from vlqa.errors import ConfigError
+from vlqa.models.lora import Adapters, LoraOptions
 
 FIELDS = [
     *("path", "quality", "raw", "quality_probabilities", "scene_probabilities", "distortion_probabilities"),
@@ -190,3 +192,20 @@ def test_a_warning_is_one_line_on_standard_error(folder) -> None:
         "warning: this model was never taught 'zorgly': it reads no meaning there"
     ]
     assert json.loads(result.stdout)["raw"] is not None
+
+
+def test_an_adapter_changes_the_scores(score, folder, tiny_model: Path, tmp_path: Path) -> None:
+    tuned = vlqa.load(tiny_model, device="cpu")
+    adapters = Adapters(tuned.backbone)
+    adapters.add("mine", LoraOptions(targets="all"))
+    for name, parameter in tuned.backbone.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+    adapters.write("mine", tmp_path / "mine")
+    plain, adapted = score(folder), score(folder, "--adapter", tmp_path / "mine")
+    assert adapted.exit_code == 0, adapted.output
+    found = [record["raw"] for record in records(adapted.stdout)]
+    assert found == pytest.approx(tuned.predict([str(record["path"]) for record in records(adapted.stdout)]), abs=1e-5)
+    assert found != pytest.approx([record["raw"] for record in records(plain.stdout)], abs=1e-3)
+    refused = score(folder, "--adapter", "none")
+    assert refused.exit_code == 2 and "there is no adapter 'none'" in str(refused.exception or refused.output)

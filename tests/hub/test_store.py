@@ -163,7 +163,9 @@ def test_options(tmp_path: Path) -> None:
             load(folder, **wrong)
     liqe = save(MultitaskPredictor(backbone(VIT), joint_prompts(), LiqePatches(size=32)), tmp_path / "liqe")
     assert load(liqe, device="cpu", patches="pyiqa").view == LiqePatches(rule="pyiqa", size=32)
-    with pytest.raises(ConfigError, match="liqe has no option 'rule'; it has patches, batch_size, workers"):
+    with pytest.raises(
+        ConfigError, match="liqe has no option 'rule'; it has patches, adapter, merge, batch_size, workers"
+    ):
         load(liqe, rule="demo")
 
 

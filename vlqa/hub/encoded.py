@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class EncoderParts:
         )
 
 
-def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EncoderParts:
+def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], _: Path) -> EncoderParts:
     """A model from what `describe` gave."""
     encoders = {
         role: build_encoder(architecture, under(weights, f"encoders.{role}."))

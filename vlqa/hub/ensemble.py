@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,11 +60,11 @@ class EnsembleParts:
         return EnsemblePredictor(high, low, weights=self.weights, name=self.name, **common)
 
 
-def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EnsembleParts:
-    """A model from what `describe` gave."""
+def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> EnsembleParts:
+    """A model from what `describe` gave, and the folder that holds its adapters."""
     name, of_high, of_low = config["name"], config["weights"]["high"], config["weights"]["low"]
-    high = prompted.stored(config["high"] | {"name": name}, encoded.under(weights, "high."))
-    low = encoded.stored(config["low"] | {"name": name}, encoded.under(weights, "low."))
+    high = prompted.stored(config["high"] | {"name": name}, encoded.under(weights, "high."), folder)
+    low = encoded.stored(config["low"] | {"name": name}, encoded.under(weights, "low."), folder)
     return EnsembleParts(name, high, low, (of_high, of_low))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,19 @@ import torch
 from torch import Tensor
 
 from vlqa import artifacts
-from vlqa.errors import naming
+from vlqa.errors import ConfigError, naming
 from vlqa.hub.options import common_options
 from vlqa.hub.table import ModelRow
+from vlqa.models import lora
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
 from vlqa.predictors.antonym import AntonymPredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import View, view_from_dict, view_options
 from vlqa.prompts import PromptSet
+
+ADAPTERS = "adapters"
+"""Folder of a model's adapters, each in a folder of its name."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +38,21 @@ class PromptParts:
         backbone: both towers.
         prompts: the model's own sentences.
         view: which pixels it sees.
+        adapters: folders of its adapters in peft's format, by name.
+        adapter: the one that is used where nothing else is asked for.
     """
 
     name: str
     backbone: ClipBackbone
     prompts: PromptSet
     view: View
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    adapter: str | None = None
 
     @property
     def own_options(self) -> tuple[str, ...]:
         """Options of `vlqa.load` that it takes besides those that all models take."""
-        return tuple(self._view_fields)
+        return (*self._view_fields, "adapter", "merge")
 
     @property
     def _view_fields(self) -> dict[str, str]:
@@ -62,6 +72,7 @@ class PromptParts:
         of_view = self._view_fields
         changes = {of_view[option]: value for option, value in options.items() if option in of_view}
         view = view_from_dict(self.view.as_dict() | changes, self.backbone) if changes else self.view
+        self._adapt(options.get("adapter", self.adapter), merge=options.get("merge", True))
         self.backbone.eval().requires_grad_(False)
         self.backbone.to(device)
         self.backbone.cast(dtype)
@@ -69,6 +80,35 @@ class PromptParts:
         # the method follows the sentences: pairs are compared one by one, joint prompts share a softmax
         kind = MultitaskPredictor if chosen.kind == "joint" else AntonymPredictor
         return kind(self.backbone, chosen, view, name=self.name, **common)
+
+    def _adapt(self, adapter: str | os.PathLike[str] | None, *, merge: bool) -> None:
+        """Put an adapter of the model, or of a folder, in use: added to the weights, or beside them to be switched."""
+        if not isinstance(merge, bool):
+            raise ConfigError(f"merge must be True or False, not {merge!r}")
+        folders = {} if merge else dict(self.adapters)
+        chosen = None
+        if adapter is not None:
+            chosen, folder = self._adapter_folder(adapter)
+            folders[chosen] = folder
+        if not folders:
+            return
+        adapters = lora.Adapters(self.backbone)
+        for name, folder in folders.items():
+            adapters.read(folder, name)
+        adapters.use(chosen)
+        if merge:
+            adapters.merge()
+
+    def _adapter_folder(self, adapter: str | os.PathLike[str]) -> tuple[str, Path]:
+        if adapter in self.adapters:
+            return str(adapter), self.adapters[str(adapter)]
+        folder = Path(adapter).expanduser()
+        if not folder.is_dir():
+            there = ", ".join(self.adapters) or "none"
+            raise ConfigError(
+                f"there is no adapter {str(adapter)!r} in {self.name} ({there}), and no folder of that name"
+            )
+        return re.sub(r"\W", "_", folder.name), folder
 
 
 def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) -> PromptParts:
@@ -94,18 +134,25 @@ def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) ->
     return PromptParts(row.name, backbone, prompts, view_from_dict(seen, backbone))
 
 
-def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> PromptParts:
-    """A model from what `describe` gave."""
+def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> PromptParts:
+    """A model from what `describe` gave, and the folder that holds its adapters."""
     backbone = build_backbone(config["backbone"], weights=weights, copy_weights=False)
     view = view_from_dict(config["view"], backbone)
-    return PromptParts(config["name"], backbone, PromptSet.from_dict(config["prompts"]), view)
+    kept = config.get("adapters", {"names": [], "active": None})
+    adapters = {name: folder / ADAPTERS / name for name in kept["names"]}
+    prompts = PromptSet.from_dict(config["prompts"])
+    return PromptParts(config["name"], backbone, prompts, view, adapters, kept["active"])
 
 
 def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Configuration and tensors from which `stored` builds the same predictor."""
-    config = {
-        "backbone": predictor.backbone.architecture,
+    backbone = predictor.backbone
+    config: dict[str, Any] = {
+        "backbone": backbone.architecture,
         "view": predictor.view.as_dict(),
         "prompts": predictor.prompts.as_dict(),
     }
-    return config, predictor.backbone.state_dict()
+    if backbone.adapters is None:
+        return config, backbone.state_dict()
+    config["adapters"] = {"names": list(backbone.adapters.names), "active": backbone.adapters.active}
+    return config, backbone.adapters.base_state()

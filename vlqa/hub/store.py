@@ -22,6 +22,7 @@ from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import prompted, table
 from vlqa.hub.parts import ModelParts, published
 from vlqa.models.clip_hub import fetch
+from vlqa.models.lora import Adapters
 from vlqa.predictors.base import ImagePredictor
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir
@@ -62,8 +63,10 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "bf16" or "fp16" (not on the CPU): of the image tower.
         options: `batch_size` (pictures of 224×224 an encoder call), `workers` (decoding threads), `max_image_pixels`
-            (larger pictures are refused, 200 million), and those of what the model sees: `patches` ("demo" or "pyiqa")
-            of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the whole picture.
+            (larger pictures are refused, 200 million); those of what the model sees: `patches` ("demo" or "pyiqa") of
+            liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the whole picture; and
+            `adapter` (one of the model's, a folder in peft's format, or None for the bare backbone), which `merge`
+            (True) adds to the weights, while merge=False keeps all for `predictor.backbone.adapters.use(name)`.
 
     Raises:
         UnknownModelError: no such name.
@@ -81,6 +84,7 @@ def save(
     directory: str | os.PathLike[str],
     *,
     half: bool = False,
+    merge: bool = False,
     licence: str | None = None,
 ) -> Path:
     """Write a predictor as a directory that `load` reads: config.json and model.safetensors.
@@ -92,14 +96,23 @@ def save(
         predictor: what `load` or a training run gave.
         directory: created with its parents.
         half: store weights as float16, for half the size; norms and single numbers stay in float32.
+        merge: add the adapter in use to the weights, of this predictor too, instead of saving adapters beside them.
         licence: of the weights; that of the table where the model has a row there.
 
     Returns:
         The directory.
 
     Raises:
-        ConfigError: a file is in the way, or a config.json of something else.
+        ConfigError: a file is in the way, a config.json of something else, or `half` with adapters, which belong to
+            the very weights they were trained on.
     """
+    backbone = getattr(getattr(predictor, "high", predictor), "backbone", None)
+    adapters: Adapters | None = backbone.adapters if backbone else None
+    if adapters and merge:
+        adapters.merge()
+        adapters = None
+    if adapters and half:
+        raise ConfigError("half would change the weights that the adapters belong to; save with merge=True, or in full")
     own, state = _form(predictor.method).describe(predictor)
     if half:
         state = {name: tensor.half() if _shrinks(tensor) else tensor for name, tensor in state.items()}
@@ -120,13 +133,13 @@ def save(
     target = Path(directory)
     _check_target(target)
     if target.is_dir() and any(target.iterdir()):
-        _write(target, state, config)
+        _write(target, state, config, adapters)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         temporary.chmod(0o755)  # mkdtemp makes folders private
-        _write(temporary, state, config)
+        _write(temporary, state, config, adapters)
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -159,8 +172,13 @@ def _versions() -> dict[str, str]:
     return {"vlqa": __version__, **others}
 
 
-def _write(folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
+def _write(
+    folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any], adapters: Adapters | None
+) -> None:
     artifacts.write_tensors(folder / WEIGHTS, state)
+    if adapters:
+        for name in adapters.names:
+            adapters.write(name, folder / prompted.ADAPTERS / name)
     artifacts.write_json(folder / CONFIG, config)
 
 
@@ -224,7 +242,7 @@ def _directory(folder: Path) -> ModelParts:
         weights = artifacts.read_checkpoint(folder / WEIGHTS)
         if artifacts.digest_tensors(weights) != config["digests"]["weights"]:
             raise CheckpointError("the weights are not those of its config.json; copy or convert it again")
-        parts: ModelParts = _form(config["method"]).stored(config, weights)
+        parts: ModelParts = _form(config["method"]).stored(config, weights, folder)
         return parts
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not a complete description of a model ({error!r})") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from vlqa.models.pixels import normalize
 from vlqa.models.text_tower import forward_trimmed
 from vlqa.models.weights_digest import WeightsDigest
 from vlqa.types import Pixels
+
+if TYPE_CHECKING:
+    from vlqa.models.lora import Adapters
 
 _TEXTS_AT_ONCE = 64
 """Texts a chunk: 495 prompts on ViT-B/32 then need little memory beyond the weights; larger chunks were not faster."""
@@ -48,6 +51,9 @@ class ClipBackbone(nn.Module):
         architecture: what `build_backbone` needs to build this again; JSON-able.
         interpolation: of `resize`, "bicubic" or "bilinear".
         resize_mode: of `resize`, "shortest" (shorter side, then the centre) or "squash" (both sides).
+
+    Attributes:
+        adapters: low-rank adapters on the towers; None where there are none.
     """
 
     mean: Tensor
@@ -86,6 +92,7 @@ class ClipBackbone(nn.Module):
         self.architecture = architecture
         self.interpolation = interpolation
         self.resize_mode = resize_mode
+        self.adapters: Adapters | None = None
         self._texts: dict[str, Tensor] = {}
         self._digest_of_weights = WeightsDigest(self)
         self.register_state_dict_post_hook(_publish_logit_scale)  # type: ignore[no-untyped-call]
@@ -198,8 +205,11 @@ class ClipBackbone(nn.Module):
 
     @property
     def digest(self) -> str:
-        """Digest of the architecture and of all weights."""
-        return artifacts.digest_json([self.architecture, self._digest_of_weights()])
+        """Digest of the architecture and of all weights, and of the adapter that is in use."""
+        parts: list[Any] = [self.architecture, self._digest_of_weights()]
+        if self.adapters is not None and self.adapters.names:
+            parts.append(self.adapters.active)
+        return artifacts.digest_json(parts)
 
 
 def _publish_logit_scale(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -70,7 +69,7 @@ class EnsemblePredictor(ImagePredictor):
         """The sentences that the vision-language view reads."""
         return self.high.prompts
 
-    @functools.cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides a score: both views and their weights."""
         return artifacts.digest_json([self.method, self.high.digest, self.low.digest, list(self.weights)])

@@ -56,11 +56,17 @@ class PromptPredictor(ImagePredictor):
         self.prompts = prompts
         self.feature_slices = {"high": slice(0, backbone.embed_dim)}
         self._held: Tensor | None = None
+        self._digests: dict[str | None, str] = {}
 
-    @functools.cached_property
+    @property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that decides a score: method, weights, prompts and view."""
-        return artifacts.digest_json([self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict()])
+        """SHA-256 (hex) of all that decides a score: method, weights, adapter, prompts and view."""
+        adapter = self.backbone.adapters.active if self.backbone.adapters else None
+        if adapter not in self._digests:
+            self._digests[adapter] = artifacts.digest_json(
+                [self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict()]
+            )
+        return self._digests[adapter]
 
     def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
         """Probability of each sentence's claim, for any sentences.

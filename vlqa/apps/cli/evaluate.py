@@ -33,6 +33,9 @@ def evaluate(
     ] = "mini",
     weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
     prompts: Annotated[str | None, typer.Option("--prompts", "-p", help="Prompt file or bundled name.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="One of the model's LoRA adapters, or a folder in peft's format.")
+    ] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Only the rows of this fold (column fold).")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
@@ -55,8 +58,9 @@ def evaluate(
         if manifest.fold is None:
             raise ConfigError(f"--fold {fold}: {labels} has no column fold")
         manifest = manifest.where(fold=fold)
+    own = {} if adapter is None else {"adapter": adapter}
     predictor = load(
-        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size
+        model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size, **own
     )
     with counted("scoring") as count:
         result = compare(predictor, manifest, progress=count)

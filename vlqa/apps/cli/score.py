@@ -45,6 +45,9 @@ def score(
     ] = "mini",
     weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
     prompts: Annotated[str | None, typer.Option("--prompts", "-p", help="Prompt file or bundled name.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="One of the model's LoRA adapters, or a folder in peft's format.")
+    ] = None,
     format: Annotated[
         Format | None,
         typer.Option(
@@ -86,7 +89,7 @@ def score(
     from vlqa.apps.progress import counted
     from vlqa.apps.records import open_writer
 
-    own = {} if pristine is None else {"pristine": pristine}
+    own = {name: value for name, value in {"pristine": pristine, "adapter": adapter}.items() if value is not None}
     predictor = load(
         model,
         weights=weights,

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny import CONVOLUTIONS, VIT, backbone, joint_prompts, pictures
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.hub import load, save
+from vlqa.models.clip import ClipBackbone, build_backbone
+from vlqa.models.lora import Adapters, LoraOptions
+from vlqa.models.split_attention import split_attention
+from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.views import Square
+
+RESNET: dict[str, Any] = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8},
+    "text_cfg": VIT["text_cfg"],
+}
+BOTH = LoraOptions(rank=4, towers=("image", "text"), targets="all")
+IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def shake(module: nn.Module, seed: int = 0) -> None:
+    """Give adapters, whose B starts at 0, something to say."""
+    numbers = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(0, 0.05, generator=numbers)
+
+
+def adapted(architecture: dict[str, Any], options: LoraOptions = BOTH) -> tuple[ClipBackbone, Adapters]:
+    built = backbone(architecture)
+    adapters = Adapters(built)
+    adapters.add("one", options)
+    shake(built)
+    return built, adapters
+
+
+@pytest.mark.parametrize("architecture", [VIT, RESNET, CONVOLUTIONS], ids=["vit", "resnet", "own"])
+def test_merged_equals_unmerged(architecture: dict[str, Any]) -> None:
+    built, adapters = adapted(architecture)
+    plain = backbone(architecture)
+    images, texts = built.encode_image(IMAGES), built.encode_text(["a photo", "a bad photo"])
+    assert (images - plain.encode_image(IMAGES)).abs().max() > 1e-3
+    assert (texts - plain.encode_text(["a photo", "a bad photo"])).abs().max() > 1e-3
+    adapters.merge()
+    assert built.adapters is None and built.state_dict().keys() == plain.state_dict().keys()
+    torch.testing.assert_close(built.encode_image(IMAGES), images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(built.encode_text(["a photo", "a bad photo"]), texts, rtol=0, atol=1e-5)
+
+
+def test_the_base_never_changes() -> None:
+    built, adapters = adapted(VIT)
+    before = {name: tensor.clone() for name, tensor in backbone(VIT).state_dict().items()}
+    for name in ("one", None, "one"):
+        adapters.use(name)
+        for _ in range(3):
+            built.encode_image(IMAGES)
+    after = adapters.base_state()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("towers", [("image",), ("text",)])
+def test_only_the_adapter_of_the_chosen_tower_is_trained(towers: tuple[Any, ...]) -> None:
+    built = backbone(VIT)
+    built.requires_grad_(True)
+    Adapters(built).add("one", LoraOptions(towers=towers, targets="all"))
+    trained = [name for name, parameter in built.named_parameters() if parameter.requires_grad]
+    prefix = "visual." if towers == ("image",) else "text."
+    assert trained and all(".lora_" in name and name.startswith(prefix) for name in trained)
+
+
+def test_switching_needs_no_loading(tmp_path: Path) -> None:
+    built, adapters = adapted(VIT)
+    one, digest = built.encode_image(IMAGES), built.digest
+    adapters.add("two", LoraOptions(rank=2))
+    shake(built, seed=1)
+    adapters.use("two")
+    two = built.encode_image(IMAGES)
+    assert (one - two).abs().max() > 1e-3 and adapters.active == "two" and adapters.names == ("one", "two")
+    adapters.use(None)
+    torch.testing.assert_close(built.encode_image(IMAGES), backbone(VIT).encode_image(IMAGES), rtol=0, atol=1e-6)
+    assert len({digest, built.digest, backbone(VIT).digest}) == 3
+    with pytest.raises(ConfigError, match="no adapter 'tow'; there are one, two; did you mean 'two'"):
+        adapters.use("tow")
+    with pytest.raises(ConfigError, match="an adapter 'one' already"):
+        adapters.add("one", BOTH)
+    with pytest.raises(ConfigError, match="letters, digits"):
+        adapters.add("a.b", BOTH)
+
+
+def test_writes_pefts_own_format(tmp_path: Path) -> None:
+    built, adapters = adapted(VIT)
+    adapters.write("one", tmp_path / "one")
+    from peft import PeftModel
+
+    plain = backbone(VIT)
+    split_attention(plain)
+    other = PeftModel.from_pretrained(plain, str(tmp_path / "one"))
+    torch.testing.assert_close(other.base_model.model.encode_image(IMAGES), built.encode_image(IMAGES))
+    again = backbone(VIT)
+    Adapters(again).read(tmp_path / "one", "mine")
+    torch.testing.assert_close(again.encode_image(IMAGES), built.encode_image(IMAGES))
+
+
+def test_what_does_not_belong_is_refused(tmp_path: Path) -> None:
+    _, adapters = adapted(VIT)
+    adapters.write("one", tmp_path / "one")
+    with pytest.raises(CheckpointError, match=r"belongs to the base [0-9a-f]{16}, not to [0-9a-f]{16}"):
+        Adapters(backbone(VIT, seed=1)).read(tmp_path / "one", "one")
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json is missing"):
+        Adapters(backbone(VIT)).read(tmp_path, "one")
+    (tmp_path / "one" / "adapter_model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="not an adapter in peft's format"):
+        Adapters(backbone(VIT)).read(tmp_path / "one", "one")
+    with pytest.raises(ConfigError, match="the image tower has no layers"):
+        Adapters(backbone(VIT)).add("one", LoraOptions(targets=("nonsense",)))
+
+
+def predictor(built: ClipBackbone) -> MultitaskPredictor:
+    return MultitaskPredictor(built, joint_prompts(), Square(built.resize), name="tuned")
+
+
+def test_a_model_keeps_its_adapters(tmp_path: Path) -> None:
+    built, adapters = adapted(VIT)
+    adapters.add("two", BOTH)
+    shake(built, seed=3)
+    images = pictures(3)
+    expected = {}
+    for name in (None, "one", "two"):
+        adapters.use(name)
+        expected[name] = predictor(built).predict(images)
+    save(predictor(built), tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "adapters" / "two" / "adapter_config.json").read_text())["r"] == 4
+    assert load(tmp_path / "model", device="cpu").predict(images) == pytest.approx(expected["two"], abs=1e-5)
+    for name in (None, "one"):
+        merged = load(tmp_path / "model", adapter=name, device="cpu")
+        assert merged.predict(images) == pytest.approx(expected[name], abs=1e-5)
+        assert merged.backbone.adapters is None
+    kept = load(tmp_path / "model", merge=False, device="cpu")
+    digests = set()
+    for name in ("two", None, "one"):
+        kept.backbone.adapters.use(name)
+        assert kept.predict(images) == pytest.approx(expected[name], abs=1e-6)
+        digests.add(kept.assess(images)[0].digest)
+    assert len(digests) == 3
+    foreign = load(tmp_path / "model", adapter=tmp_path / "model" / "adapters" / "one", device="cpu")
+    assert foreign.predict(images) == pytest.approx(expected["one"], abs=1e-5)
+    with pytest.raises(ConfigError, match=r"no adapter 'three' in tuned \(one, two\)"):
+        load(tmp_path / "model", adapter="three", device="cpu")
+
+
+def test_a_model_is_saved_merged(tmp_path: Path) -> None:
+    built, _ = adapted(VIT)
+    images = pictures(3)
+    expected = predictor(built).predict(images)
+    with pytest.raises(ConfigError, match="half would change the weights"):
+        save(predictor(built), tmp_path / "half", half=True)
+    save(predictor(built), tmp_path / "merged", merge=True)
+    assert not (tmp_path / "merged" / "adapters").exists()
+    assert load(tmp_path / "merged", device="cpu").predict(images) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ViT-B-32", "RN50"])
+def test_merged_equals_unmerged_at_full_size(name: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        built = build_backbone(name)
+    adapters = Adapters(built)
+    adapters.add("one", LoraOptions(towers=("image", "text"), targets="all"))
+    shake(built)
+    image = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        before = nn.functional.normalize(built.encode_image(image)), built.encode_text(["a good photo"])
+        adapters.merge()
+        after = nn.functional.normalize(built.encode_image(image)), built.encode_text(["a good photo"])
+    for unmerged, merged in zip(before, after, strict=True):
+        torch.testing.assert_close(merged, unmerged, rtol=0, atol=1e-5)
