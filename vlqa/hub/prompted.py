@@ -112,21 +112,25 @@ class PromptParts:
 
 
 def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) -> PromptParts:
-    """A model of the table from its published file, or from open_clip's download where `weights` is None.
+    """A model of the table from its published file or folder, or from open_clip's download where `weights` is None.
 
     Raises:
         CheckpointError: missing weights, or weights of another model.
     """
     converter = importlib.import_module(f"vlqa.hub.convert.{row.converter}")
-    checkpoint: Mapping[str, Any]
-    if weights is None:
-        assert row.open_clip is not None
-        _, checkpoint = download_weights(*row.open_clip)
-        weights = Path("-".join(row.open_clip))  # what messages call it
+    checkpoint: Mapping[str, Any] = {}
+    if weights is not None and weights.is_dir():
+        architecture, state = download_weights(f"transformers:{weights}")
+        backbone = build_backbone(architecture, weights=state, copy_weights=False)
     else:
-        checkpoint = artifacts.read_checkpoint(weights)
-    with naming(weights):
-        backbone = converter.read(checkpoint)
+        if weights is None:
+            assert row.open_clip is not None
+            _, checkpoint = download_weights(*row.open_clip)
+            weights = Path("-".join(row.open_clip))  # what messages call it
+        else:
+            checkpoint = artifacts.read_checkpoint(weights)
+        with naming(weights):
+            backbone = converter.read(checkpoint)
     if prompts is None:
         own = converter.prompts_of(weights, checkpoint) if hasattr(converter, "prompts_of") else row.prompts
         prompts = PromptSet.load(own)

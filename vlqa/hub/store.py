@@ -57,7 +57,8 @@ def load(
     Args:
         model: a name of `available_models`; a directory that `save` wrote (with a path separator in it, or with a
             config.json inside); or a repository of the Hugging Face hub ("owner/name").
-        weights: for a name: a directory that `save` wrote, or the published file.
+        weights: for a name: a directory that `save` wrote, or the published file; for CLIP-IQA also a folder in
+            transformers' format (CLIP, SigLIP).
         prompts: sentences in place of the model's own: a PromptSet, a bundled name, a path, pairs or labels. Pairs of
             opposite sentences make any model score by them, on (0, 1); joint prompts need labels of `quality`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
@@ -211,7 +212,7 @@ def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSe
 def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None) -> ModelParts:
     if weights is None and row.bundled and (weights_dir(row.name) / CONFIG).is_file():
         return _directory(weights_dir(row.name))
-    if weights is not None and weights.is_dir():
+    if weights is not None and weights.is_dir() and not (row.open_clip and _of_transformers(weights)):
         parts = _directory(weights)
         if parts.name != row.name:
             raise CheckpointError(f"{weights} holds the model {parts.name}, not {row.name}; load that folder itself")
@@ -226,6 +227,10 @@ def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None)
         assert weights is not None
         return published(row, {row.parts[0]: weights})
     return prompted.published(row, weights, prompts)
+
+
+def _of_transformers(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and "model_type" in artifacts.read_json(folder / CONFIG)
 
 
 def _directory(folder: Path) -> ModelParts:

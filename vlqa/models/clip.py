@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vlqa import artifacts
 from vlqa.errors import ConfigError, VLQAError
-from vlqa.models import clip_hub, clip_weights
+from vlqa.models import clip_hub, clip_weights, transformers_clip
 from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.loading import WithoutStartValues, check_names, find_state_dict
@@ -43,8 +43,9 @@ def build_backbone(
     """Build a backbone, in float32 and evaluation mode, on the CPU.
 
     Args:
-        architecture: an open_clip model name ("ViT-B-32", "RN50", "hf-hub:owner/name"), or open_clip's configuration as
-            a dictionary; `backbone.architecture` is one. `vision_cfg` with `"kind": "quality"` gives vlqa's own image
+        architecture: an open_clip model name ("ViT-B-32", "RN50", "hf-hub:owner/name"), a model of transformers
+            ("transformers:owner/name", "transformers:FOLDER"), or open_clip's configuration as a dictionary;
+            `backbone.architecture` is one. `vision_cfg` with `"kind": "quality"` gives vlqa's own image
             tower, `text_cfg` with `"vocabulary"` the tokenizer pruned to those byte-pair ids.
         weights: named tensors in open_clip's or OpenAI's names; None leaves the random start.
         attention_pool_position: False leaves the positional embedding out of a CLIP ResNet's attention pool (CLIP-IQA,
@@ -124,8 +125,8 @@ def download_weights(architecture: str, tag: str | None = None) -> tuple[dict[st
     """Published weights of an open_clip model, from the Hugging Face cache or the hub.
 
     Args:
-        architecture: an open_clip model name, or "hf-hub:owner/name".
-        tag: which weights ("openai", "laion2b_s34b_b79k", …); a hub name needs none.
+        architecture: an open_clip model name, "hf-hub:owner/name", "transformers:owner/name" or "transformers:FOLDER".
+        tag: which weights ("openai", "laion2b_s34b_b79k", …); only a model name needs one.
 
     Returns:
         The architecture with the activation and the preprocessing of these weights, and the weights, for
@@ -138,6 +139,8 @@ def download_weights(architecture: str, tag: str | None = None) -> tuple[dict[st
     import open_clip
 
     config = resolve_architecture(architecture)
+    if architecture.startswith(transformers_clip.PREFIX):
+        return config, transformers_clip.read_weights(architecture.removeprefix(transformers_clip.PREFIX))
     if architecture.startswith(_HUB):
         load = functools.partial(_download_from_hub, architecture.removeprefix(_HUB))
     else:
@@ -161,6 +164,8 @@ def _download_from_hub(repository: str, filename: str | None = None) -> str:
 def _named_architecture(name: str) -> dict[str, Any]:
     import open_clip
 
+    if name.startswith(transformers_clip.PREFIX):
+        return transformers_clip.read_architecture(name.removeprefix(transformers_clip.PREFIX))
     if name.startswith(_HUB):
         load = functools.partial(_download_from_hub, name.removeprefix(_HUB), filename="open_clip_config.json")
         return artifacts.read_json(clip_hub.fetch(load, f"architecture {name}"))
@@ -183,6 +188,8 @@ def _plain(value: Any) -> Any:
 def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Parameter]:
     import open_clip
 
+    if "transformers" in config:
+        return transformers_clip.build_towers(config["transformers"])
     text_cfg = {name: value for name, value in config["text_cfg"].items() if name not in ("vocabulary", "untaught")}
     vision_cfg = dict(config["vision_cfg"])
     if "vocabulary" in config["text_cfg"]:
@@ -229,6 +236,8 @@ def _attention_pool(pool: Any, use_position: bool, interpolate: bool) -> Attenti
 
 def _takes_one_size(visual: Any) -> bool:
     """Transformers with a positional embedding take one size; nets of convolutions take any."""
+    if hasattr(visual, "fixed_size"):
+        return bool(visual.fixed_size)
     return hasattr(visual, "positional_embedding") or hasattr(getattr(visual, "trunk", None), "patch_embed")
 
 

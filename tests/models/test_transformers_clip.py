@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+import vlqa
+from tests.tiny import pictures
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.models.clip import build_backbone, download_weights
+from vlqa.models.lora import Adapters, LoraOptions
+
+TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+PICTURES = {**TOWER, "image_size": 32, "patch_size": 16}
+TEXTS = ["a good photo", "a bad photo"]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(
+        text_config={**TOWER, "vocab_size": 49408}, vision_config=PICTURES, projection_dim=16
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    return preprocessing(folder, resample=3, do_center_crop=True)
+
+
+@pytest.fixture(scope="module")
+def siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("siglip")
+    torch.manual_seed(0)
+    texts = {**TOWER, "vocab_size": 16, "bos_token_id": 2, "eos_token_id": 3, "max_position_embeddings": 8}
+    config = transformers.SiglipConfig(text_config=texts, vision_config=PICTURES)
+    transformers.SiglipModel(config).save_pretrained(folder)
+    words = {word: number for number, word in enumerate(["<unk>", "<pad>", "<s>", "</s>", "a", "good", "bad", "photo"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 3)])
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>").save_pretrained(folder)
+    return preprocessing(folder, resample=2)
+
+
+def preprocessing(folder: Path, **options: Any) -> Path:
+    given = {"image_mean": [0.5, 0.5, 0.4], "image_std": [0.5, 0.4, 0.5], **options}
+    (folder / "preprocessor_config.json").write_text(json.dumps(given))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_features_are_those_of_transformers(kind: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(kind)
+    architecture, weights = download_weights(f"transformers:{folder}")
+    backbone = build_backbone(architecture, weights=weights)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    images = torch.rand(3, 3, 32, 32)
+    normal = (images - backbone.mean) / backbone.std
+    with torch.inference_mode():
+        expected = model.get_image_features(pixel_values=normal).pooler_output
+        torch.testing.assert_close(backbone.encode_image(images), expected)
+        tokens = backbone.tokenizer(TEXTS)
+        texts = model.get_text_features(input_ids=tokens).pooler_output
+    torch.testing.assert_close(backbone.encode_text(TEXTS), torch.nn.functional.normalize(texts))
+    assert backbone.fixed_size and backbone.embed_dim == expected.shape[1]
+    assert backbone.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
+    assert backbone.resize_mode == ("shortest" if kind == "clip" else "squash")
+    assert backbone.interpolation == ("bicubic" if kind == "clip" else "bilinear")
+
+
+def test_the_tokens_of_clip_are_those_of_its_own_tokenizer(clip: Path) -> None:
+    backbone = build_backbone(f"transformers:{clip}")
+    tokens = backbone.tokenizer(TEXTS)
+    assert tokens.shape == (2, 77) and tokens[0, :5].tolist() == [49406, 320, 886, 1125, 49407]
+
+
+def test_scores_saves_and_takes_adapters(clip: Path, tmp_path: Path) -> None:
+    predictor = vlqa.load("clip-iqa", weights=clip, device="cpu")
+    images = pictures(3)
+    scores = predictor.predict(images)
+    assert predictor.view.as_dict() == {"kind": "square"}
+    vlqa.save(predictor, tmp_path / "model")
+    again = vlqa.load(tmp_path / "model", device="cpu")
+    assert again.predict(images) == pytest.approx(scores, abs=1e-6) and again.digest == predictor.digest
+    adapters = Adapters(again.backbone)
+    adapters.add("mine", LoraOptions(towers=("image", "text")))
+    for name, parameter in again.backbone.named_parameters():
+        if "lora_B" in name:
+            parameter.data.fill_(0.1)
+    tuned = again.predict(images)
+    assert tuned != pytest.approx(scores, abs=1e-4)
+    vlqa.save(again, tmp_path / "tuned")
+    assert vlqa.load(tmp_path / "tuned", device="cpu").predict(images) == pytest.approx(tuned, abs=1e-5)
+
+
+def test_what_is_no_such_model_is_refused(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        build_backbone(f"transformers:{tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ConfigError, match="'bert' has no image and text tower"):
+        build_backbone(f"transformers:{tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "nonsense", "vision_config": {}, "text_config": {}}')
+    with pytest.raises(ConfigError, match="no model type 'nonsense'"):
+        build_backbone(f"transformers:{tmp_path}")
+    preprocessing(tmp_path)
+    (tmp_path / "config.json").write_bytes((clip / "config.json").read_bytes())
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin is missing"):
+        download_weights(f"transformers:{tmp_path}")
