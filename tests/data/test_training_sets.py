@@ -13,10 +13,10 @@ from vlqa.data.degradations import TYPES
 from vlqa.data.facts import DISTORTIONS, SCENES
 from vlqa.data.manifest import Manifest
 from vlqa.data.opinions import PRISTINE_OPINION, OpinionTable
+from vlqa.data.rated import Labels, RatedPhotos, RatedWindows
 from vlqa.data.training_sets import (
     PRISTINE_TYPE,
     Interleaved,
-    RatedPhotos,
     Renderings,
     content_names,
     content_scenes,
@@ -32,10 +32,16 @@ def renderings(folder: Path, **options: object) -> Renderings:
     return Renderings(photos, OpinionTable.read(write_opinions(folder / "o.csv")), **given)  # type: ignore[arg-type]
 
 
-def rated(folder: Path, fold: object = lambda name: name, mos_range: tuple[float, float] = (0, 100)) -> RatedPhotos:
+def rated(folder: Path, labels: Labels | None = None, mos_range: tuple[float, float] = (0, 100)) -> RatedPhotos:
     write_photos(folder / "photos")
     manifest = Manifest.read(write_labels(folder / "labels.csv"))
-    return RatedPhotos(manifest, set_id=1, seed=5, mos_range=mos_range, fold_distortion=fold)  # type: ignore[arg-type]
+    return RatedPhotos(manifest, set_id=1, seed=5, mos_range=mos_range, labels=labels)
+
+
+def windows(folder: Path) -> RatedWindows:
+    write_photos(folder / "photos")
+    manifest = Manifest.read(write_labels(folder / "labels.csv"))
+    return RatedWindows(manifest, set_id=1, seed=5, mos_range=(0, 100), windows=2)
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -44,7 +50,7 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("make", [renderings, rated])
+@pytest.mark.parametrize("make", [renderings, rated, windows])
 def test_a_sample_depends_on_seed_number_and_size_alone(tmp_path: Path, make: object) -> None:
     one, other = make(tmp_path), make(tmp_path)  # type: ignore[operator]
     forwards = [one.sample(index, 32) for index in range(6)]
@@ -153,13 +159,33 @@ def test_unknown_names_of_scenes_and_distortions_are_refused(tmp_path: Path) -> 
     (tmp_path / "labels.csv").write_text("path,mos,scenes\nphotos/street.png,3,moon\nphotos/field.png,4,night\n")
     manifest = Manifest.read(tmp_path / "labels.csv")
     with pytest.raises(ManifestError, match="unknown scene 'moon'; known are animal"):
-        RatedPhotos(manifest, set_id=1, seed=0, mos_range=(0, 1), fold_distortion=str)
+        RatedPhotos(manifest, set_id=1, seed=0, mos_range=(0, 1))
 
     def refuse(name: str) -> str:
         raise ConfigError(f"{name!r} is no distortion")
 
-    with pytest.raises(ConfigError, match="'blur' is no distortion"):
-        rated(tmp_path, refuse)
+    with pytest.raises(ManifestError, match="unknown distortion 'blur'; known are jpeg2000"):
+        rated(tmp_path, Labels(fold_distortion=refuse))
+
+
+def test_labels_are_those_of_the_prompts(tmp_path: Path) -> None:
+    def fold(name: str) -> str:
+        return "soft" if name == "blur" else "dirty"
+
+    own = Labels(scenes=("animal", "human"), distortions=("soft", "dirty"), worth=(0, 10), fold_distortion=fold)
+    with pytest.raises(ManifestError, match="unknown scene 'plant'; known are animal, human"):
+        rated(tmp_path, own)
+    own = Labels(scenes=(), distortions=("soft", "dirty"), worth=(0, 10), fold_distortion=fold)
+    samples = rated(tmp_path, own)
+    assert samples.distortions == [0, 1, 1, -1, 1, -1]
+    assert samples.mos.min() >= 0 and samples.mos.tolist() == pytest.approx((2.5 * (rated(tmp_path).mos - 1)).tolist())
+    assert samples.sample(0, 32)["scenes"].shape == (0,)
+
+
+def test_windows_are_cut_from_one_picture_at_its_size(tmp_path: Path) -> None:
+    sample = windows(tmp_path).sample(3, 24)
+    assert sample["image"].shape == (2, 3, 24, 24) and sample["image"].dtype == torch.uint8
+    assert not torch.equal(*sample["image"])
 
 
 class Named:

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from vlqa.functional.contrastive import info_nce, multi_class_nt_xent, nt_xent, quality_aware_contrastive
+from vlqa.functional.contrastive import (
+    group_contrastive,
+    info_nce,
+    multi_class_nt_xent,
+    nt_xent,
+    quality_aware_contrastive,
+)
 
 NUMBERS = torch.Generator().manual_seed(0)
 
@@ -127,3 +133,25 @@ def test_half_precision_is_computed_in_single() -> None:
 def test_a_temperature_that_is_not_positive_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature must be above 0"):
         nt_xent(vectors(2, 3), vectors(2, 3), temperature)
+
+
+def test_groups_equal_a_slow_loop() -> None:
+    features, quality = vectors(9, 5), torch.rand(9, generator=NUMBERS)
+    order = quality.argsort().tolist()
+    groups = [order[:3], order[-3:]]
+    total = 0.0
+    for own, other in (groups, groups[::-1]):
+        for i in own:
+            near = [cosine(features[i], features[j]) for j in own if j != i]
+            positive = math.exp(sum(near) / len(near) / 0.5)
+            far = sum(math.exp(cosine(features[i], features[k]) / 0.5) for k in other)
+            total -= math.log(positive / (positive + far)) / 6
+    assert float(group_contrastive(features, quality, 3)) == pytest.approx(total, rel=1e-9)
+    features.requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: group_contrastive(x, quality, 3), features)
+
+
+@pytest.mark.parametrize("group", [1, 5])
+def test_groups_that_do_not_fit_are_refused(group: int) -> None:
+    with pytest.raises(ValueError, match="expected 2 to 4"):
+        group_contrastive(vectors(9, 3), torch.arange(9.0), group)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from PIL import Image
 
 from tests.synthetic import picture
@@ -84,3 +88,15 @@ def losses(output: Path) -> list[dict[str, float]]:
     lines = (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     speed = ("samples_per_s", "model_share")
     return [{k: v for k, v in json.loads(line).items() if k not in speed} for line in lines]
+
+
+def train_in_two_processes(document: dict[str, Any], folder: Path) -> None:
+    """By torchrun: on CPUs `accelerate launch` starts several processes through MPI only (accelerate 1.15)."""
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(document))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [*launch, "-m", "vlqa", "train", str(file)]
+    subprocess.run(
+        command, check=True, capture_output=True, timeout=600, cwd=Path(__file__).parents[2], env=environment
+    )

@@ -103,10 +103,10 @@ def test_dynamic_weights_follow_the_means_of_epochs_and_survive_a_reload(tmp_pat
         objective.end_epoch()
         means.append(np.mean(steps, axis=0))
     objective.count({name: torch.tensor(5.0) for name in ("quality", "scene", "distortion")})
-    np.testing.assert_allclose(objective.history, means[-2:])  # the ratio of the last two is all it needs
+    np.testing.assert_allclose(objective.tasks.history, means[-2:])  # the ratio of the last two is all it needs
     again = build_run(read_config(recipe(tmp_path))).objective
     again.load_state_dict(objective.state_dict())
     torch.testing.assert_close(
-        again._balance(), dynamic_weights(torch.tensor(np.array(means[-2:]), dtype=torch.float32))
+        again.tasks._factors(), dynamic_weights(torch.tensor(np.array(means[-2:]), dtype=torch.float32))
     )
-    assert torch.equal(again.running, objective.running) and int(again.counted) == 1
+    assert torch.equal(again.tasks.running, objective.tasks.running) and int(again.tasks.counted) == 1

@@ -18,7 +18,7 @@ import torchvision
 import yaml
 
 from tests.synthetic import picture
-from tests.training.recipe import losses, write_labels, write_photos
+from tests.training.recipe import losses, train_in_two_processes, write_labels, write_photos
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.functional.contrastive import info_nce
 from vlqa.hub import load
@@ -200,18 +200,6 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     assert 0 < len(losses(tmp_path / "killed")) < 60
     subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True, timeout=300)
     assert losses(tmp_path / "killed") == losses(tmp_path / "run")
-
-
-def train_in_two_processes(document: dict[str, Any], folder: Path) -> None:
-    """By torchrun: on CPUs `accelerate launch` starts several processes through MPI only (accelerate 1.15)."""
-    file = folder / "recipe.yaml"
-    file.write_text(yaml.safe_dump(document))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [*launch, "-m", "vlqa", "train", str(file)]
-    subprocess.run(
-        command, check=True, capture_output=True, timeout=600, cwd=Path(__file__).parents[2], env=environment
-    )
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Pictures to learn from: photographs degraded on the fly, and rated photographs.
+"""Pictures to learn from: photographs degraded on the fly, and several sources side by side.
 
 A sample depends on the seed, its number and its size alone, so that a run can be resumed anywhere by counting.
 """
@@ -6,7 +6,7 @@ A sample depends on the seed, its number and its size alone, so that a run can b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,9 +28,7 @@ from vlqa.data.facts import (
     measured_attributes,
     opinion_attribute,
 )
-from vlqa.data.manifest import Manifest
 from vlqa.data.opinions import PRISTINE_OPINION, OpinionTable, combined_opinion
-from vlqa.errors import ManifestError
 from vlqa.types import Pixels
 
 PRISTINE_TYPE = 25
@@ -137,53 +135,6 @@ class Renderings:
         return level, degrade_crop(image, number, level, rng)
 
 
-class RatedPhotos:
-    """Random crops of rated photographs, with whatever labels their manifest has.
-
-    Args:
-        manifest: rated photographs; their opinions are mapped linearly from `mos_range` to 1–5.
-        set_id: number of the set; pairs are compared only within one.
-        seed: with the number it decides everything about a sample.
-        mos_range: worst and best value of the manifest's scale.
-        fold_distortion: a set's own name of a distortion to one of `DISTORTIONS`.
-    """
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        *,
-        set_id: int,
-        seed: int,
-        mos_range: tuple[float, float],
-        fold_distortion: Callable[[str], str],
-    ) -> None:
-        low, high = mos_range
-        self.paths = manifest.paths
-        self.mos = 1 + 4 * (np.asarray(manifest.mos) - low) / (high - low)
-        names = manifest.distortion or [None] * len(self.mos)
-        self.distortions = [DISTORTIONS.index(fold_distortion(name)) if name else -1 for name in names]
-        self.scenes = [_scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
-        self.set_id = set_id
-        self.seed = seed
-        self._reader = PhotoReader(self.paths)
-
-    def sample(self, number: int, size: int) -> dict[str, Tensor]:
-        """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
-        rng = np.random.default_rng([self.seed, 1, number])
-        row, image = self._reader.draw(rng)
-        image = random_crop(image, size, rng)
-        mos = float(self.mos[row])
-        degrees = measured_attributes(image) | {"quality": opinion_attribute(mos)}
-        facts = Facts(
-            set_id=self.set_id,
-            mos=mos,
-            scenes=self.scenes[row],
-            distortion=self.distortions[row],
-            attributes=attribute_vector(degrees),
-        )
-        return {"image": as_tensor(image), **facts.tensors()}
-
-
 class Interleaved(Dataset[dict[str, Tensor]]):
     """Fixed places of every batch for each set, so that each batch has pairs of every set, and one size a batch.
 
@@ -250,14 +201,6 @@ def content_scenes(photo: Path) -> Any:
 def _content(photo: Path) -> str | None:
     match = _WORDNET.match(photo.stem)
     return match[2].replace("_", " ").lower() if match else None
-
-
-def _scene_vector(names: Sequence[str] | None) -> Any:
-    if not names:
-        return np.full(len(SCENES), -1)
-    if unknown := set(names) - set(SCENES):
-        raise ManifestError(f"unknown scene {sorted(unknown)[0]!r}; known are {', '.join(SCENES)}")
-    return np.array([int(scene in names) for scene in SCENES])
 
 
 def quality_bin(mos: Tensor) -> Tensor:

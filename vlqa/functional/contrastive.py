@@ -134,6 +134,40 @@ def info_nce(
     return loss.mean() if len(loss) else every.sum()
 
 
+def group_contrastive(
+    features: Float[Tensor, "n d"], quality: Float[Tensor, " n"], group: int, temperature: float = 0.5
+) -> Float[Tensor, ""]:
+    """Loss that draws the best of a batch together and the worst, and both apart (GRepQ, arXiv 2312.04838, §3.2).
+
+    Sorted by quality, the `group` lowest and the `group` highest are two groups, the rest takes no part. Of a member i
+    with pos_i the mean cosine to the others of its group: −log(e^{pos_i/τ} / (e^{pos_i/τ} + Σ_k e^{cos(i, k)/τ})) with
+    k over the other group.
+
+    Args:
+        features: one row a picture.
+        quality: how good each is thought to be, such as a pseudo-label from prompts; no gradient flows into it.
+        group: members of each group; at least 2, and at most half of the batch.
+        temperature: τ > 0, of cosines.
+
+    Returns:
+        Mean over the members of both groups, ≥ 0.
+
+    Raises:
+        ValueError: groups that are too small or too large, or the temperature is not positive.
+    """
+    if not 2 <= group <= len(features) // 2:
+        raise ValueError(f"groups of {group} in a batch of {len(features)}: expected 2 to {len(features) // 2}")
+    order = quality.detach().argsort()
+    members = torch.cat([order[:group], order[-group:]])
+    cosines = _cosine(features[members], features[members], temperature)
+    best = torch.arange(2 * group, device=cosines.device) >= group
+    same = best[:, None] == best
+    itself = torch.eye(2 * group, dtype=torch.bool, device=cosines.device)
+    positive = (cosines * (same & ~itself)).sum(dim=1) / (group - 1)
+    negatives = cosines.masked_fill(same, -torch.inf)
+    return (torch.cat([positive[:, None], negatives], dim=1).logsumexp(dim=1) - positive).mean()
+
+
 def _cosine(a: Float[Tensor, "*b n d"], b: Float[Tensor, "*b m d"], temperature: float) -> Float[Tensor, "*b n m"]:
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")

@@ -71,6 +71,9 @@ def train(
     optimizer = build_optimizer(run.objective, config.optimizer)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(config.optimizer, config.steps))
 
+    if run.batch_size % config.accumulate:
+        raise ConfigError(f"accumulate: a batch of {run.batch_size} has no {config.accumulate} equal parts")
+
     start = 0
     checkpoints = config.output / "checkpoints"
     stored = last_state(checkpoints)
@@ -94,7 +97,7 @@ def train(
 
     loader: Any = DataLoader(
         run.samples,
-        batch_size=run.batch_size,
+        batch_size=run.batch_size // config.accumulate,
         sampler=range(start * run.batch_size, last * run.batch_size),
         num_workers=config.data.workers,
         worker_init_fn=_one_thread,
@@ -110,21 +113,28 @@ def train(
     with Progress(config.name, start, last, shown=accelerator.is_main_process and not quiet) as progress:
         for step in range(start, last):
             objective.train()
-            asked = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - asked
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                total, parts = model(batch, step)
-            if not bool(total.isfinite()):
-                raise VLQAError(f"the loss of step {step + 1} is not finite; lower optimizer.learning_rate, --resume")
-            accelerator.backward(total)
+            passes = []
+            for part in range(config.accumulate):
+                asked = time.perf_counter()
+                batch = next(batches)
+                waited += time.perf_counter() - asked
+                last_part = part + 1 == config.accumulate
+                with contextlib.nullcontext() if last_part else accelerator.no_sync(model):
+                    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                        passes.append(model(batch, step))
+                    loss = passes[-1][0]
+                    if not bool(loss.isfinite()):
+                        rate = "lower optimizer.learning_rate, --resume"
+                        raise VLQAError(f"the loss of step {step + 1} is not finite; {rate}")
+                    accelerator.backward(loss / config.accumulate)
             accelerator.clip_grad_norm_(objective.parameters(), config.optimizer.clip_norm)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
 
-            parts = accelerator.reduce({name: loss.detach() for name, loss in parts.items()}, "mean")
-            total = accelerator.reduce(total.detach(), "mean")
+            total, parts = _mean_of(passes)
+            parts = accelerator.reduce(parts, "mean")
+            total = accelerator.reduce(total, "mean")
             objective.count(parts)
             if (step + 1) % config.steps_per_epoch == 0:
                 objective.end_epoch()
@@ -148,9 +158,22 @@ def train(
                     write_state(checkpoints, step + 1, state)
 
     if accelerator.is_main_process:
-        hub.save(run.predictor(), config.output / "model")
+        _save(run.predictor(), config.output)
     accelerator.wait_for_everyone()
     return config.output / "model"
+
+
+def _save(predictor: Any, output: Path) -> None:
+    hub.save(predictor, output / "model")
+    high = getattr(predictor, "high", predictor)
+    if getattr(getattr(high, "backbone", None), "adapters", None):
+        hub.save(predictor, output / "merged", merge=True)
+
+
+def _mean_of(passes: Sequence[tuple[Tensor, Mapping[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
+    total = torch.stack([loss.detach() for loss, _ in passes]).mean()
+    parts = {name: torch.stack([each[name].detach() for _, each in passes]).mean() for name in passes[0][1]}
+    return total, parts
 
 
 def build_optimizer(objective: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -165,13 +188,15 @@ def build_optimizer(objective: torch.nn.Module, config: OptimizerConfig) -> torc
 
 
 def warmup_cosine(config: OptimizerConfig, steps: int) -> Any:
-    """Factor of the learning rate at each step: linear warm-up, then half a cosine to the final fraction."""
+    """Factor of the learning rate at each step: linear warm-up, then half a cosine or several."""
 
     def factor(step: int) -> float:
         if step < config.warmup_steps:
             return (step + 1) / config.warmup_steps
-        progress = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
-        return config.final_fraction + (1 - config.final_fraction) * (1 + math.cos(math.pi * min(progress, 1))) / 2
+        progress = (step - config.warmup_steps) / (config.half_period or max(steps - config.warmup_steps, 1))
+        if config.half_period is None:
+            progress = min(progress, 1)
+        return config.final_fraction + (1 - config.final_fraction) * (1 + math.cos(math.pi * progress)) / 2
 
     return factor
 

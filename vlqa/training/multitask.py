@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +12,15 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vlqa.data.training_sets import PRISTINE_TYPE
-from vlqa.functional.fidelity import categorical_fidelity, dynamic_weights, multilabel_fidelity, pairwise_fidelity
-from vlqa.functional.multitask import expected_quality, joint_probabilities, marginals
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip import ClipBackbone
 from vlqa.prompts import PromptSet
 from vlqa.training.captions import caption_batch, describes, opposite_sentences
 from vlqa.training.config.multitask import ObjectiveConfig
 from vlqa.training.objective import Objective
+from vlqa.training.tasks import TASKS, JointTasks
 from vlqa.training.teacher import MobileNetV2Teacher
 
-TASKS = ("quality", "scene", "distortion")
 _TAUGHT = 4  # every fourth picture is shown to the teacher, which costs as much as the tower
 
 
@@ -45,9 +42,6 @@ class MultitaskObjective(Objective):
     """
 
     tokens: Tensor
-    history: Tensor
-    running: Tensor
-    counted: Tensor
 
     def __init__(
         self,
@@ -60,7 +54,7 @@ class MultitaskObjective(Objective):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.prompts = prompts
+        self.tasks = JointTasks(prompts, {task: getattr(config, task) for task in TASKS}, config.balance)
         self.contents = contents
         self.config = config
         self.seed = seed
@@ -70,9 +64,6 @@ class MultitaskObjective(Objective):
             self.teacher_head = nn.Linear(backbone.embed_dim, teacher.statistics_dim)
             self.standard = nn.BatchNorm1d(teacher.statistics_dim, affine=False)
         self.register_buffer("tokens", backbone.tokenizer(list(prompts.texts)), persistent=False)
-        self.register_buffer("history", torch.zeros(0, len(TASKS)))
-        self.register_buffer("running", torch.zeros(len(TASKS)))
-        self.register_buffer("counted", torch.zeros((), dtype=torch.int64))
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss and its unweighted parts.
@@ -95,7 +86,8 @@ class MultitaskObjective(Objective):
         joint_texts, opposite_texts, caption_texts = torch.split(text_features, counts)
         scale = self.backbone.log_scale.exp()
 
-        parts = self._tasks(cosine_logits(image_features, joint_texts, scale), facts)
+        parts, score = self.tasks(cosine_logits(image_features, joint_texts, scale), facts)
+        parts["anchor"] = _anchor_loss(score, facts["mos"].float())
         anchors = opposite_texts.reshape(-1, 2, opposite_texts.shape[-1])
         parts["antonyms"] = _masked_cross_entropy(
             antonym_probability(image_features, anchors, scale), facts["attributes"]
@@ -107,46 +99,16 @@ class MultitaskObjective(Objective):
             seen = self.standard(self.teacher(batch["image"][::_TAUGHT]).float())
             parts["teacher"] = F.mse_loss(self.teacher_head(raw[::_TAUGHT].float()), seen)
 
-        balance = dict(zip(TASKS, self._balance(), strict=True))
-        total = sum(
-            (getattr(self.config, name) * balance.get(name, 1.0) * loss for name, loss in parts.items()),
-            start=scale.new_zeros(()),
-        )
-        return total, parts
-
-    def _tasks(self, logits: Float[Tensor, "n k"], facts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        p_quality, p_scene, p_distortion = marginals(joint_probabilities(logits, self.prompts.shape))
-        score = expected_quality(p_quality)
-        mos = facts["mos"].float()
-        # each answer for itself: a file name settles some scenes and leaves others open
-        scenes = facts["scenes"].reshape(-1, 1)
-        return {
-            "quality": pairwise_fidelity(score, mos, facts["set_id"]),
-            "scene": multilabel_fidelity(p_scene.reshape(-1, 1), scenes.float(), mask=scenes[:, 0] >= 0),
-            "distortion": categorical_fidelity(p_distortion, facts["distortion"]),
-            "anchor": _anchor_loss(score, mos),
-        }
-
-    def _balance(self) -> Tensor:
-        if self.config.balance == "equal":
-            return torch.ones(len(TASKS))
-        return dynamic_weights(self.history)
+        further = (getattr(self.config, name) * loss for name, loss in parts.items() if name not in self.tasks.names)
+        return sum(further, start=self.tasks.total(parts)), parts
 
     def count(self, parts: Mapping[str, Tensor]) -> None:
         """Remember the task losses of one step for the dynamic weight average."""
-        self.running += torch.stack([parts[task].detach().float() for task in TASKS])
-        self.counted += 1
+        self.tasks.count(parts)
 
     def end_epoch(self) -> None:
-        """Turn the remembered losses into one row of history (means over the epoch)."""
-        self.history = torch.cat([self.history, (self.running / self.counted.clamp(min=1))[None]])[-2:]
-        self.running = torch.zeros_like(self.running)
-        self.counted = torch.zeros_like(self.counted)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        if f"{prefix}history" in state_dict:  # its length grows with the epochs
-            self.history = torch.zeros_like(state_dict[f"{prefix}history"])
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        """End an epoch of the dynamic weight average."""
+        self.tasks.end_epoch()
 
 
 def multi_positive_loss(

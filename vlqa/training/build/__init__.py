@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vlqa.training.build import multitask, pretext, regression
+from vlqa.training.build import clip, multitask, pretext, regression
 from vlqa.training.build.run import Run
 from vlqa.training.config import TrainConfig
 
@@ -13,6 +13,7 @@ __all__ = ["Run", "build_run"]
 
 _BUILDERS: dict[str, Callable[[Any], Run]] = {
     "multitask": multitask.build,
+    "liqe": clip.build_liqe,
     "grepq-low": pretext.build_grepq_low,
     "contrique": pretext.build_contrique,
     "re-iqa-quality": pretext.build_re_iqa,

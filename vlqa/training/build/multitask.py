@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
-from vlqa.data.manifest import Manifest
 from vlqa.data.opinions import OpinionTable
-from vlqa.data.training_sets import Interleaved, RatedPhotos, Renderings
-from vlqa.errors import ConfigError, ManifestError
+from vlqa.data.rated import RatedPhotos
+from vlqa.data.training_sets import Interleaved, Renderings
+from vlqa.errors import ConfigError
 from vlqa.models.clip import build_backbone
 from vlqa.models.vocabulary import pruned_vocabulary, words
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
+from vlqa.training.build.rated import labels_of, read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.captions import all_words
 from vlqa.training.config import MultitaskConfig
-from vlqa.training.config.common import RatedSet
-from vlqa.training.config.multitask import DataConfig
 from vlqa.training.multitask import MultitaskObjective
 from vlqa.training.photos import training_photos
 from vlqa.training.teacher import MobileNetV2Teacher
@@ -40,7 +38,11 @@ def build(config: MultitaskConfig) -> Run:
         reduced_share=config.data.reduced_share,
         versions=config.data.versions,
     )
-    rated = _rated_sets(config.data, config.seed, prompts)
+    labels = labels_of(prompts)
+    rated = [
+        RatedPhotos(read_rated(entry), set_id=number, seed=config.seed, mos_range=entry.mos_range, labels=labels)
+        for number, entry in enumerate(config.data.rated, start=1)
+    ]
     counts = [config.data.renderings_per_batch, *(entry.per_batch for entry in config.data.rated)]
     architecture = with_vocabulary(config.model.architecture, renderings.contents)
     backbone = build_backbone(architecture)
@@ -65,34 +67,6 @@ def _check_labels(prompts: PromptSet) -> None:
         if axes.get(axis) != labels:
             expected, found = ", ".join(labels), ", ".join(axes.get(axis, ())) or "none"
             raise ConfigError(f"model.prompts: labels {axis} of {prompts.name!r}: expected {expected}, found {found}")
-
-
-def _rated_sets(data: DataConfig, seed: int, prompts: PromptSet) -> list[RatedPhotos]:
-    sets = []
-    for number, entry in enumerate(data.rated, start=1):
-        manifest = outside_folds(Manifest.read(entry.labels, images=entry.images), entry)
-        rated = RatedPhotos(
-            manifest,
-            set_id=number,
-            seed=seed,
-            mos_range=entry.mos_range,
-            fold_distortion=functools.partial(prompts.fold, "distortion"),
-        )
-        sets.append(rated)
-    return sets
-
-
-def outside_folds(manifest: Manifest, entry: RatedSet) -> Manifest:
-    """The rows of a rated set that are not in its excluded folds.
-
-    Raises:
-        ManifestError: folds are excluded and there are none.
-    """
-    if not entry.exclude_folds:
-        return manifest
-    if manifest.fold is None:
-        raise ManifestError(f"{entry.labels}: exclude_folds needs a column fold")
-    return manifest.subset([int(fold) not in entry.exclude_folds for fold in manifest.fold])
 
 
 def with_vocabulary(architecture: dict[str, Any], contents: Sequence[str]) -> dict[str, Any]:

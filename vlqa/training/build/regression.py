@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlqa.data.manifest import Manifest
-from vlqa.data.training_sets import Interleaved, RatedPhotos
+from vlqa.data.rated import Labels, RatedPhotos
+from vlqa.data.training_sets import Interleaved
 from vlqa.errors import ConfigError
 from vlqa.hub import load
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.multitask import outside_folds
 from vlqa.training.build.pretext import encoder_of
+from vlqa.training.build.rated import read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.config.regression import RegressionConfig
 from vlqa.training.regression import RegressionObjective
@@ -22,10 +22,9 @@ from vlqa.training.regression import RegressionObjective
 def build(config: RegressionConfig) -> Run:
     """An encoder, new or of a saved model, with a linear head; its predictor scores on the scale of the opinions."""
     entry = config.data.rated
-    manifest = outside_folds(Manifest.read(entry.labels, images=entry.images), entry)
-    rated = RatedPhotos(
-        manifest, set_id=1, seed=config.seed, mos_range=entry.mos_range, fold_distortion=lambda _: "other"
-    )
+    manifest = read_rated(entry)
+    nothing_else = Labels(scenes=(), distortions=())
+    rated = RatedPhotos(manifest, set_id=1, seed=config.seed, mos_range=entry.mos_range, labels=nothing_else)
     objective = RegressionObjective(_encoder(config), float(np.mean(rated.mos)), float(np.std(rated.mos)) or 1.0)
 
     def predictor() -> EncoderPredictor:

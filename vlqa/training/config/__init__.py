@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from vlqa.errors import ConfigError, did_you_mean
 from vlqa.resources import bundled
+from vlqa.training.config.clip import LiqeConfig
 from vlqa.training.config.common import OptimizerConfig, TrainConfig
 from vlqa.training.config.multitask import MultitaskConfig
 from vlqa.training.config.pretext import ArniqaConfig, ContriqueConfig, GrepqLowConfig, QptConfig, ReIqaConfig
@@ -22,6 +23,7 @@ __all__ = ["METHODS", "MultitaskConfig", "OptimizerConfig", "PristineConfig", "T
 
 METHODS: dict[str, type[TrainConfig | PristineConfig]] = {
     "multitask": MultitaskConfig,
+    "liqe": LiqeConfig,
     "grepq-low": GrepqLowConfig,
     "contrique": ContriqueConfig,
     "re-iqa-quality": ReIqaConfig,

@@ -60,6 +60,11 @@ class OptimizerConfig(Strict):
     warmup_steps: int = Field(default=200, ge=0)
     final_fraction: float = Field(default=0.01, ge=0, le=1)
     clip_norm: float = Field(default=5.0, gt=0)
+    half_period: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps of half a cosine, after which the rate rises again; null: all that are left",
+    )
 
 
 class TrainConfig(Strict):
@@ -72,6 +77,8 @@ class TrainConfig(Strict):
         seed: decides everything random.
         steps: optimisation steps.
         steps_per_epoch: steps over which the dynamic weight average takes its means.
+        accumulate: batches are made of so many parts, each a pass of its own, whose gradients are averaged; losses
+            that compare pictures compare those of a part.
         precision: "bf16" computes under autocast; weights and optimiser stay in fp32.
     """
 
@@ -83,6 +90,7 @@ class TrainConfig(Strict):
     steps_per_epoch: int = Field(default=200, ge=1)
     checkpoint_every: int = Field(default=200, ge=1)
     log_every: int = Field(default=20, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     data: Any
     optimizer: OptimizerConfig = OptimizerConfig()

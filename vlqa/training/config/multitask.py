@@ -41,7 +41,7 @@ class ModelConfig(Strict):
 class ObjectiveConfig(Strict):
     """Weights of the losses; quality, scene and distortion are also weighted by the chosen rule."""
 
-    balance: Literal["dynamic", "equal"] = "dynamic"
+    balance: Literal["dynamic", "equal", "uncertainty"] = "dynamic"
     quality: float = 1.0
     scene: float = 1.0
     distortion: float = 1.0

@@ -1,0 +1,115 @@
+"""The parts of runs that tune a CLIP-type backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vlqa import artifacts
+from vlqa.data.rated import RatedWindows
+from vlqa.data.training_sets import Interleaved
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.hub import load
+from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
+from vlqa.models.lora import Adapters
+from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.ensemble import EnsemblePredictor
+from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.views import LiqePatches, View
+from vlqa.prompts import PromptSet
+from vlqa.training.build.rated import labels_of, read_rated
+from vlqa.training.build.run import Run
+from vlqa.training.config.clip import BackboneConfig, GroupConfig, LiqeConfig
+from vlqa.training.liqe import GroupContrast, LiqeObjective, Sentences
+from vlqa.training.tasks import TASKS, JointTasks
+
+
+def build_liqe(config: LiqeConfig) -> Run:
+    """A backbone on rated sets; with a low-level model the predictor scores by both."""
+    prompts = PromptSet.load(config.prompts)
+    if prompts.kind != "joint" or "quality" not in dict(prompts.axes):
+        raise ConfigError(f"prompts: expected joint prompts with labels of quality, found {prompts.name!r}")
+    labels = labels_of(prompts)
+    rated = [
+        RatedWindows(
+            read_rated(entry),
+            set_id=number,
+            seed=config.seed,
+            mos_range=entry.mos_range,
+            labels=labels,
+            windows=config.data.windows,
+        )
+        for number, entry in enumerate(config.data.sets, start=1)
+    ]
+    backbone = trained_backbone(config.model)
+    objective = LiqeObjective(
+        backbone,
+        prompts,
+        JointTasks(prompts, {task: getattr(config, task) for task in TASKS}, config.balance),
+        group_contrast(backbone, config.group) if config.group else None,
+        config.group.weight if config.group else 0.0,
+    )
+    view: View = LiqePatches(size=config.data.size)
+    low = _low_level(config.low.model) if config.low else None
+
+    def predictor() -> ImagePredictor:
+        high = MultitaskPredictor(backbone.eval(), prompts, view, name=config.name)
+        if low is None or config.low is None:
+            return high
+        return EnsemblePredictor(high, low, weights=config.low.weights, name=config.name)
+
+    counts = [entry.per_batch for entry in config.data.sets]
+    samples = Interleaved(rated, counts, [config.data.size], config.seed)
+    return Run(objective, samples, sum(counts), predictor)
+
+
+def trained_backbone(config: BackboneConfig) -> ClipBackbone:
+    """A backbone with its start values, of which what the recipe says is trained.
+
+    Raises:
+        CheckpointError: start values that are missing or do not fit.
+    """
+    given: dict[str, Any] = {"attention_pool_position": config.attention_pool_position}
+    if config.weights is None:
+        backbone = build_backbone(config.architecture, **given)
+    elif Path(config.weights).is_file():
+        backbone = build_backbone(config.architecture, weights=artifacts.read_checkpoint(Path(config.weights)), **given)
+    elif isinstance(config.architecture, str):
+        architecture, weights = download_weights(config.architecture, config.weights)
+        backbone = build_backbone(architecture, weights=weights, **given)
+    else:
+        raise CheckpointError(f"model.weights: there is no file {config.weights}")
+    if config.lora is None:
+        backbone.requires_grad_(False)
+        for tower in config.trained:
+            getattr(backbone, "visual" if tower == "image" else "text").requires_grad_(True)
+    else:
+        Adapters(backbone).add(config.lora.name, config.lora.options())
+    return backbone
+
+
+def group_contrast(backbone: ClipBackbone, config: GroupConfig) -> GroupContrast:
+    """GRepQ's loss on the features of a backbone.
+
+    Raises:
+        ConfigError: prompts other than one pair of opposite sentences with a temperature.
+    """
+    prompts = PromptSet.load(config.prompts)
+    if prompts.kind == "joint" or len(prompts.pairs) != 1:
+        raise ConfigError(f"group.prompts: expected one pair of opposite sentences, found {prompts.name!r}")
+    return GroupContrast(
+        Sentences(backbone, prompts),
+        prompts.temperature or 1 / backbone.logit_scale,
+        backbone.embed_dim,
+        share=config.share,
+        width=config.width,
+        contrast=config.temperature,
+    )
+
+
+def _low_level(model: str) -> EncoderPredictor:
+    low = load(model, device="cpu")
+    if not isinstance(low, EncoderPredictor):
+        raise ConfigError(f"low.model: {model} is no model of image encoders; grepq-low is one")
+    return low
