@@ -68,7 +68,7 @@ def test_of_two_overrides_of_a_key_the_last_holds() -> None:
         ("data.sizes=[31]", "recipe: data.sizes.0: .*32, found 31"),
         ("data.sizes=[]", "recipe: data.sizes: .*at least 1"),
         ("precision=fp64", "recipe: precision: .*'fp32' or 'bf16'"),
-        ("method=liqe", "recipe: method: "),
+        ("method=lique", "recipe: method: "),
         ("steps.more=3", "steps holds a value, not keys"),
         ("data.photos.2=c", "'2' is no entry of a list of 2"),
         ("data.photos.first=c", "'first' is no entry of a list of 2"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,20 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     for two, one in zip(losses(tmp_path / "run"), losses(tmp_path / "one"), strict=True):
         for name in ("loss", "quality", "scene", "distortion", "group"):
             assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["vlqa_vit_b32", "vlqa_vit_b16", "liqe"])
+def test_the_flagships_recipes_run_on_six_small_sets(name: str, tmp_path: Path) -> None:
+    """As in configs/, but for the pictures, a tiny backbone with random weights and a tiny low-level model."""
+    small = recipe(tmp_path)
+    sets = [{"labels": small["data"]["sets"][0]["labels"], "per_batch": 2, "mos_range": [0, 100]}] * 6
+    overrides = [f"data.sets={json.dumps(sets)}", f"model.architecture={json.dumps(VIT)}", "model.weights=null"]
+    overrides += ["data.size=32", "data.workers=0", "checkpoint_every=10", "log_every=1", "precision=fp32"]
+    overrides += ["optimizer.warmup_steps=0", "optimizer.learning_rate=0.003", f"output={tmp_path / 'six'}"]
+    if name != "liqe":
+        overrides += [f"low.model={recipe_of_low(tmp_path)}", "model.lora.dropout=0"]
+    vlqa.train(name, overrides=overrides, limit_steps=10, quiet=True)
+    folder = vlqa.train(name, overrides=overrides, limit_steps=20, resume=True, quiet=True)
+    found = [row["loss"] for row in losses(tmp_path / "six")]
+    assert len(found) == 20 and np.mean(found[-5:]) < np.mean(found[:5])
+    assert np.isfinite(vlqa.load(folder, device="cpu").predict(IMAGES)).all()
