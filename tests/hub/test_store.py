@@ -234,6 +234,7 @@ def test_available_models() -> None:
         "mini",
         "clip-iqa",
         "clip-iqa-ensemble",
+        "clip-iqa-plus",
         "liqe",
         "grepq",
         "grepq-low",

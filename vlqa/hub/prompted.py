@@ -19,6 +19,7 @@ from vlqa.hub.options import common_options
 from vlqa.hub.table import ModelRow
 from vlqa.models import lora
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
+from vlqa.models.learned_context import LearnedContext
 from vlqa.predictors.antonym import AntonymPredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.prompted import PromptPredictor
@@ -27,6 +28,9 @@ from vlqa.prompts import PromptSet
 
 ADAPTERS = "adapters"
 """Folder of a model's adapters, each in a folder of its name."""
+
+
+_VECTORS = "context.vectors"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class PromptParts:
         view: which pixels it sees.
         adapters: folders of its adapters in peft's format, by name.
         adapter: the one that is used where nothing else is asked for.
+        context: learned words around its own prompts.
     """
 
     name: str
@@ -48,6 +53,7 @@ class PromptParts:
     view: View
     adapters: Mapping[str, Path] = field(default_factory=dict)
     adapter: str | None = None
+    context: LearnedContext | None = None
 
     @property
     def own_options(self) -> tuple[str, ...]:
@@ -78,8 +84,12 @@ class PromptParts:
         self.backbone.cast(dtype)
         chosen = prompts or self.prompts
         # the method follows the sentences: pairs are compared one by one, joint prompts share a softmax
-        kind = MultitaskPredictor if chosen.kind == "joint" else AntonymPredictor
-        return kind(self.backbone, chosen, view, name=self.name, **common)
+        if chosen.kind == "joint":
+            return MultitaskPredictor(self.backbone, chosen, view, name=self.name, **common)
+        context = self.context if prompts is None else None
+        if context is not None:
+            context.to(device).requires_grad_(False)
+        return AntonymPredictor(self.backbone, chosen, view, context=context, name=self.name, **common)
 
     def _adapt(self, adapter: str | os.PathLike[str] | None, *, merge: bool) -> None:
         """Put an adapter of the model, or of a folder, in use: added to the weights, or beside them to be switched."""
@@ -140,12 +150,15 @@ def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) ->
 
 def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> PromptParts:
     """A model from what `describe` gave, and the folder that holds its adapters."""
+    weights = dict(weights)
+    vectors = weights.pop(_VECTORS, None)
     backbone = build_backbone(config["backbone"], weights=weights, copy_weights=False)
     view = view_from_dict(config["view"], backbone)
     kept = config.get("adapters", {"names": [], "active": None})
     adapters = {name: folder / ADAPTERS / name for name in kept["names"]}
     prompts = PromptSet.from_dict(config["prompts"])
-    return PromptParts(config["name"], backbone, prompts, view, adapters, kept["active"])
+    context = None if vectors is None else LearnedContext(vectors, prompts.pairs[0], backbone)
+    return PromptParts(config["name"], backbone, prompts, view, adapters, kept["active"], context)
 
 
 def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -156,7 +169,9 @@ def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tens
         "view": predictor.view.as_dict(),
         "prompts": predictor.prompts.as_dict(),
     }
-    if backbone.adapters is None:
-        return config, backbone.state_dict()
-    config["adapters"] = {"names": list(backbone.adapters.names), "active": backbone.adapters.active}
-    return config, backbone.adapters.base_state()
+    state = backbone.state_dict() if backbone.adapters is None else backbone.adapters.base_state()
+    if backbone.adapters is not None:
+        config["adapters"] = {"names": list(backbone.adapters.names), "active": backbone.adapters.active}
+    if context := getattr(predictor, "context", None):
+        state[_VECTORS] = context.vectors.detach()
+    return config, state

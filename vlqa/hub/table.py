@@ -80,6 +80,18 @@ MODELS: dict[str, ModelRow] = {
             **_CLIP_IQA,
         ),
         ModelRow(
+            name="clip-iqa-plus",
+            what="CLIP-IQA+: the pair of CLIP-IQA between 16 learned words",
+            scale=(0.0, 1.0),
+            paper="arXiv 2207.12396",
+            licence="none stated (github.com/IceClear/CLIP-IQA)",
+            source="the learned words of its authors or of IQA-PyTorch; --part clip=RN50.pt, else from the hub",
+            prompts="clip_iqa",
+            parts=("context", "clip"),
+            required=("context",),
+            converter="clip_iqa_plus",
+        ),
+        ModelRow(
             name="liqe",
             what="LIQE: quality, scene and distortion from 495 sentences, CLIP ViT-B/32 on 15 windows",
             scale=(1.0, 5.0),

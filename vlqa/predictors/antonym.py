@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vlqa import artifacts
 from vlqa.errors import ConfigError
+from vlqa.functional.similarity import unit
 from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.models.learned_context import LearnedContext
 from vlqa.predictors.base import Reading
 from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import View
@@ -20,6 +24,14 @@ class AntonymPredictor(PromptPredictor):
 
     One pair gives the probability of its positive sentence, an ensemble the mean over its pairs, attributes the first
     pair; `assess` and `probabilities` give them all.
+
+    Args:
+        backbone: turns patches and sentences into features; put in evaluation mode by whoever builds it.
+        prompts: pairs of opposite sentences.
+        view: which pixels the backbone sees.
+        context: learned words around the one pair of the prompts (CLIP-IQA+, arXiv 2207.12396, §4.1).
+        name: of the model, for records and messages.
+        reading: how pictures are read and batched; see `Reading`.
     """
 
     method: ClassVar[str] = "antonym"
@@ -30,6 +42,7 @@ class AntonymPredictor(PromptPredictor):
         prompts: PromptSet,
         view: View,
         *,
+        context: LearnedContext | None = None,
         name: str = "clip-iqa",
         **reading: Unpack[Reading],
     ) -> None:
@@ -40,6 +53,16 @@ class AntonymPredictor(PromptPredictor):
                 "(kind antonyms, ensemble or attributes)"
             )
         self.scale = (0.0, 1.0)
+        self.context = context
+
+    def _further(self) -> list[Any]:
+        return [] if self.context is None else [artifacts.digest_tensors({"vectors": self.context.vectors})]
+
+    @torch.no_grad()
+    def _texts(self, prompts: PromptSet) -> Tensor:
+        if self.context is None or prompts is not self.prompts or self._held is not None:
+            return super()._texts(prompts)
+        return unit(self.context(self.backbone)).cpu()
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return self._mean(self._probabilities(features, self.prompts))

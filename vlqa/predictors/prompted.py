@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +64,13 @@ class PromptPredictor(ImagePredictor):
         adapter = self.backbone.adapters.active if self.backbone.adapters else None
         if adapter not in self._digests:
             self._digests[adapter] = artifacts.digest_json(
-                [self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict()]
+                [self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict(), *self._further()]
             )
         return self._digests[adapter]
+
+    def _further(self) -> list[Any]:
+        """What decides a score besides, JSON-able."""
+        return []
 
     def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
         """Probability of each sentence's claim, for any sentences.
