@@ -52,6 +52,12 @@ class LearnedContext(nn.Module):
         self.length = lengths.pop()
         self.register_buffer("tokens", backbone.tokenizer(filled), persistent=False)
 
+    @classmethod
+    def random(cls, count: int, sentences: tuple[str, str], backbone: ClipBackbone) -> LearnedContext:
+        """Shared vectors to start from, normal with deviation 0.02."""
+        tower: Any = backbone.text
+        return cls(0.02 * torch.randn(count, tower.token_embedding.weight.shape[1]), sentences, backbone)
+
     def forward(self, backbone: ClipBackbone) -> Float[Tensor, "2 d"]:
         """Text features of both sentences with their context, not unit length."""
         tower: Any = backbone.text

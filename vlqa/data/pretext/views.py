@@ -23,6 +23,15 @@ def at_least(image: Pixels, side: int) -> Pixels:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
+def reduced_to(image: Pixels, side: int) -> Pixels:
+    """The picture, reduced (bicubic, antialiased) where its shorter side is above `side` px."""
+    shorter = min(image.shape[:2])
+    if shorter <= side:
+        return image
+    height, width = (max(side, round(length * side / shorter)) for length in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
 def half(image: Pixels) -> Pixels:
     """The picture at half its size, sides rounded down, by Pillow's antialiased bicubic filter."""
     height, width = (max(1, length // 2) for length in image.shape[:2])

@@ -14,6 +14,9 @@ __all__ = ["Run", "build_run"]
 _BUILDERS: dict[str, Callable[[Any], Run]] = {
     "multitask": multitask.build,
     "liqe": clip.build_liqe,
+    "grepq-high": clip.build_grepq_high,
+    "qualiclip": clip.build_qualiclip,
+    "clip-iqa-plus": clip.build_clip_iqa_plus,
     "grepq-low": pretext.build_grepq_low,
     "contrique": pretext.build_contrique,
     "re-iqa-quality": pretext.build_re_iqa,

@@ -6,22 +6,37 @@ from pathlib import Path
 from typing import Any
 
 from vlqa import artifacts
-from vlqa.data.rated import RatedWindows
+from vlqa.data.pretext.clip_views import CentreSquares, RisingDamage
+from vlqa.data.rated import Labels, RatedPhotos, RatedWindows
 from vlqa.data.training_sets import Interleaved
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import load
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
+from vlqa.models.learned_context import LearnedContext
 from vlqa.models.lora import Adapters
+from vlqa.predictors.antonym import AntonymPredictor
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.ensemble import EnsemblePredictor
 from vlqa.predictors.multitask import MultitaskPredictor
-from vlqa.predictors.views import LiqePatches, View
+from vlqa.predictors.views import LiqePatches, View, view_from_dict
 from vlqa.prompts import PromptSet
 from vlqa.training.build.rated import labels_of, read_rated
 from vlqa.training.build.run import Run
-from vlqa.training.config.clip import BackboneConfig, GroupConfig, LiqeConfig
-from vlqa.training.liqe import GroupContrast, LiqeObjective, Sentences
+from vlqa.training.clip_iqa_plus import ClipIqaPlusObjective
+from vlqa.training.config.clip import (
+    BackboneConfig,
+    ClipIqaPlusConfig,
+    GrepqHighConfig,
+    GroupConfig,
+    LiqeConfig,
+    QualiClipConfig,
+)
+from vlqa.training.grepq_high import GrepqHighObjective
+from vlqa.training.group_contrast import GroupContrast, Sentences
+from vlqa.training.liqe import LiqeObjective
+from vlqa.training.photos import training_photos
+from vlqa.training.qualiclip import QualiClipObjective
 from vlqa.training.tasks import TASKS, JointTasks
 
 
@@ -62,6 +77,57 @@ def build_liqe(config: LiqeConfig) -> Run:
     counts = [entry.per_batch for entry in config.data.sets]
     samples = Interleaved(rated, counts, [config.data.size], config.seed)
     return Run(objective, samples, sum(counts), predictor)
+
+
+def build_grepq_high(config: GrepqHighConfig) -> Run:
+    """A backbone tuned on photographs without labels, by prompts that tell the good from the bad."""
+    backbone = trained_backbone(config.model)
+    objective = GrepqHighObjective(backbone, group_contrast(backbone, config.group))
+    samples = CentreSquares(training_photos(config.data), seed=config.seed, size=config.data.size)
+    prompts = PromptSet.load(config.group.prompts)
+    return Run(objective, samples, config.data.photos_per_batch, lambda: _by_pairs(backbone, prompts, config.name))
+
+
+def build_qualiclip(config: QualiClipConfig) -> Run:
+    """A backbone that ranks versions of a photograph by their damage."""
+    backbone = trained_backbone(config.model)
+    prompts = _pairs(config.prompts)
+    objective = QualiClipObjective(backbone, Sentences(backbone, prompts), config.margin)
+    samples = RisingDamage(training_photos(config.data), seed=config.seed, size=config.data.size, levels=config.levels)
+    return Run(objective, samples, config.data.photos_per_batch, lambda: _by_pairs(backbone, prompts, config.name))
+
+
+def build_clip_iqa_plus(config: ClipIqaPlusConfig) -> Run:
+    """Words around a pair of sentences, learned on a rated set."""
+    backbone = trained_backbone(config.model)
+    prompts = _pairs(config.prompts)
+    if len(prompts.pairs) != 1:
+        raise ConfigError(f"prompts: expected one pair of opposite sentences, found {len(prompts.pairs)}")
+    objective = ClipIqaPlusObjective(backbone, LearnedContext.random(config.words, prompts.pairs[0], backbone))
+    entry = config.data.rated
+    labels = Labels(scenes=(), distortions=(), worth=(0.0, 1.0))
+    rated = RatedPhotos(read_rated(entry), set_id=1, seed=config.seed, mos_range=entry.mos_range, labels=labels)
+    samples = Interleaved([rated], [entry.per_batch], [config.data.size], config.seed)
+    return Run(
+        objective,
+        samples,
+        entry.per_batch,
+        lambda: _by_pairs(backbone, prompts, config.name, objective.context),
+    )
+
+
+def _by_pairs(
+    backbone: ClipBackbone, prompts: PromptSet, name: str, context: LearnedContext | None = None
+) -> AntonymPredictor:
+    view = view_from_dict({"kind": "square" if backbone.fixed_size else "whole"}, backbone)
+    return AntonymPredictor(backbone.eval(), prompts, view, context=context, name=name)
+
+
+def _pairs(name: str) -> PromptSet:
+    prompts = PromptSet.load(name)
+    if prompts.kind == "joint":
+        raise ConfigError(f"prompts: expected pairs of opposite sentences, found {prompts.name!r} of kind joint")
+    return prompts
 
 
 def trained_backbone(config: BackboneConfig) -> ClipBackbone:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from vlqa.errors import ConfigError, did_you_mean
 from vlqa.resources import bundled
-from vlqa.training.config.clip import LiqeConfig
+from vlqa.training.config.clip import ClipIqaPlusConfig, GrepqHighConfig, LiqeConfig, QualiClipConfig
 from vlqa.training.config.common import OptimizerConfig, TrainConfig
 from vlqa.training.config.multitask import MultitaskConfig
 from vlqa.training.config.pretext import ArniqaConfig, ContriqueConfig, GrepqLowConfig, QptConfig, ReIqaConfig
@@ -24,6 +24,9 @@ __all__ = ["METHODS", "MultitaskConfig", "OptimizerConfig", "PristineConfig", "T
 METHODS: dict[str, type[TrainConfig | PristineConfig]] = {
     "multitask": MultitaskConfig,
     "liqe": LiqeConfig,
+    "grepq-high": GrepqHighConfig,
+    "qualiclip": QualiClipConfig,
+    "clip-iqa-plus": ClipIqaPlusConfig,
     "grepq-low": GrepqLowConfig,
     "contrique": ContriqueConfig,
     "re-iqa-quality": ReIqaConfig,

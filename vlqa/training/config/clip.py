@@ -8,6 +8,8 @@ from pydantic import Field
 
 from vlqa.models.lora import LoraOptions
 from vlqa.training.config.common import RatedSet, Strict, TrainConfig
+from vlqa.training.config.pretext import PretextData
+from vlqa.training.config.regression import RegressionData
 from vlqa.training.tasks import Balance
 
 Tower = Literal["image", "text"]
@@ -81,3 +83,33 @@ class LiqeConfig(TrainConfig):
     balance: Balance = "dynamic"
     group: GroupConfig | None = None
     low: LowConfig | None = None
+
+
+class GrepqHighConfig(TrainConfig):
+    """GRepQ's high level: photographs without labels."""
+
+    method: Literal["grepq-high"]
+    data: PretextData
+    model: BackboneConfig
+    group: GroupConfig = GroupConfig()
+
+
+class QualiClipConfig(TrainConfig):
+    """QualiCLIP: crops of photographs under rising damage."""
+
+    method: Literal["qualiclip"]
+    data: PretextData
+    model: BackboneConfig
+    prompts: str = "clip_iqa_ensemble"
+    levels: int = Field(default=5, ge=2)
+    margin: float = Field(default=0.0675, ge=0, description="of cosines, from one level to the next")
+
+
+class ClipIqaPlusConfig(TrainConfig):
+    """CLIP-IQA+: learned words on a rated set, on crops of one size."""
+
+    method: Literal["clip-iqa-plus"]
+    data: RegressionData
+    model: BackboneConfig
+    prompts: str = "clip_iqa"
+    words: int = Field(default=16, ge=2, multiple_of=2)
