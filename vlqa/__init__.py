@@ -55,6 +55,7 @@ _WHERE = {
     "vlqa.hub.table": ("available_models",),
     "vlqa.predictors.antonym": ("AntonymPredictor",),
     "vlqa.predictors.evaluate": ("evaluate",),
+    "vlqa.predictors.quality_map": ("quality_map",),
     "vlqa.predictors.multitask": ("MultitaskPredictor",),
     "vlqa.prompts": ("PromptSet",),
     "vlqa.training.loop": ("train",),
@@ -83,6 +84,7 @@ __all__ = [
     "degrade",
     "evaluate",
     "load",
+    "quality_map",
     "save",
     "train",
 ]

@@ -11,9 +11,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import vlqa
+from tests.tiny import pictures
 from vlqa.apps.cli import app
 from vlqa.errors import ConfigError
 from vlqa.models.lora import Adapters, LoraOptions
@@ -209,3 +211,17 @@ def test_an_adapter_changes_the_scores(score, folder, tiny_model: Path, tmp_path
     assert found != pytest.approx([record["raw"] for record in records(plain.stdout)], abs=1e-3)
     refused = score(folder, "--adapter", "none")
     assert isinstance(refused.exception, ConfigError) and "no adapter 'none'" in str(refused.exception)
+
+
+def test_a_map_is_drawn_beside_each_score(score, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pictures(1, lowest=80)[0]).save(tmp_path / folder / "same.png")
+    (tmp_path / "a" / "broken.png").write_bytes(b"no picture")
+    result = score(tmp_path / "a", tmp_path / "b", "--map", tmp_path / "maps")
+    assert result.exit_code == 1, result.output
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["same.png", "same_2.png"]
+    with Image.open(tmp_path / "maps" / "same.png") as drawn:
+        assert min(drawn.size) > 100
+    refused = score(tmp_path / "a", "--map", tmp_path / "a" / "broken.png")
+    assert isinstance(refused.exception, ConfigError) and "name a folder" in str(refused.exception)

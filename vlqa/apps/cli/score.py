@@ -63,6 +63,9 @@ def score(
             "--reference", help="Undamaged picture, or folder of pictures of the same names, to compare with."
         ),
     ] = None,
+    maps: Annotated[
+        Path | None, typer.Option("--map", help="Folder for a PNG a picture that shows where it looks good.")
+    ] = None,
     pristine: Annotated[
         Path | None, typer.Option("--pristine", help="Statistics of `vlqa pristine`, for models that score by them.")
     ] = None,
@@ -81,10 +84,12 @@ def score(
       vlqa score holiday/ --format csv --output scores.csv
       vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
       vlqa score holiday/ --prompts clip_iqa
+      vlqa score photo.jpg --map maps/
       vlqa score coded/ --model contrique-fr/ --reference originals/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     chosen = _format(format, output)
     from vlqa import load
+    from vlqa.apps.maps import MapWriter
     from vlqa.apps.pictures import find_pictures
     from vlqa.apps.progress import counted
     from vlqa.apps.records import open_writer
@@ -101,12 +106,15 @@ def score(
         **own,
     )
     pictures = _at_least_one(find_pictures(paths))
+    draw = None if maps is None else MapWriter(maps, predictor).write
     failed = 0
     with open_writer(chosen.value, output, predictor.scale) as write, counted("scoring") as count:
         records = predictor.assess_stream(pictures) if reference is None else _compared(predictor, pictures, reference)
         for record in records:
             failed += record.error is not None
             write(record)
+            if draw and record.error is None and record.path:
+                draw(record.path)
             _echo_error(record, chosen, output)
             count(failed)
     if failed:

@@ -64,10 +64,14 @@ class WholeImage(Configured):
         step = self.multiple
         return max(step, round(height * scale / step) * step), max(step, round(width * scale / step) * step)
 
+    def resized(self, pixels: Pixels) -> Pixels:
+        """The picture at the size that the encoder sees."""
+        height, width = self.size(pixels.shape[0], pixels.shape[1])
+        return resize(pixels, height, width, Image.Resampling.BICUBIC)
+
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "1 3 h w"]:
         """The picture as one patch."""
-        height, width = self.size(pixels.shape[0], pixels.shape[1])
-        return as_patches(resize(pixels, height, width, Image.Resampling.BICUBIC)[None])
+        return as_patches(self.resized(pixels)[None])
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,20 @@ class LiqePatches(Configured):
         if self.rule not in get_args(PatchRule):
             raise ConfigError(f"patches must be one of {', '.join(get_args(PatchRule))}, not {self.rule!r}")
 
+    @property
+    def window(self) -> int:
+        """Side of a window in px."""
+        return self.size
+
+    def resized(self, pixels: Pixels) -> Pixels:
+        """The picture at the size at which windows are cut."""
+        height, width = liqe_size(pixels.shape[0], pixels.shape[1], self.size, self.rule)
+        return resize(pixels, height, width, Image.Resampling.BILINEAR)
+
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 s s"]:
         """The windows, in raster order; no other is cut."""
-        height, width = liqe_size(pixels.shape[0], pixels.shape[1], self.size, self.rule)
-        resized = resize(pixels, height, width, Image.Resampling.BILINEAR)
+        resized = self.resized(pixels)
+        height, width = resized.shape[:2]
         corners = liqe_patch_corners(height, width, self.size, self.limit, self.rule).tolist()
         return as_patches(
             np.stack([resized[row : row + self.size, column : column + self.size] for row, column in corners])
@@ -69,6 +79,11 @@ class PatchGrid(Configured):
 
     def __post_init__(self) -> None:
         check_positive(self, "size", "stride", "max_pixels")
+
+    @property
+    def window(self) -> int:
+        """Side of a patch in px."""
+        return self.size
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 s s"]:
         """All patches, in raster order; what is left at the right and lower edge is not seen."""
