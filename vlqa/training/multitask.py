@@ -21,6 +21,9 @@ from vlqa.training.objective import Objective
 from vlqa.training.tasks import TASKS, JointTasks
 from vlqa.training.teacher import MobileNetV2Teacher
 
+TAUGHT = "taught"
+"""What the teacher sees in each picture, where that is known beforehand."""
+
 _TAUGHT = 4  # every fourth picture is shown to the teacher, which costs as much as the tower
 
 
@@ -69,11 +72,11 @@ class MultitaskObjective(Objective):
         """Total loss and its unweighted parts.
 
         Args:
-            batch: `image` (n, 3, h, w) uint8 and the fields of `Facts`.
+            batch: `image` (n, 3, h, w) uint8, the fields of `Facts`, and perhaps `taught` (n, s) of the teacher.
             step: number of the optimisation step.
         """
         rng = np.random.default_rng([self.seed, 2, step])
-        facts = {name: value for name, value in batch.items() if name != "image"}
+        facts = {name: value for name, value in batch.items() if name not in ("image", TAUGHT)}
         captions = caption_batch({name: value.cpu() for name, value in facts.items()}, self.contents, rng)
         sentences = [*opposite_sentences(rng), *captions.texts]
         tokens = torch.cat([self.tokens, self.backbone.tokenizer(sentences).to(self.tokens)])
@@ -96,8 +99,9 @@ class MultitaskObjective(Objective):
         parts["captions"] = multi_positive_loss(cosine_logits(image_features, caption_texts, scale), holds, known)
         parts["type"] = _type_loss(self.type_head(raw.float()), facts["type"])
         if self.teacher is not None:
-            seen = self.standard(self.teacher(batch["image"][::_TAUGHT]).float())
-            parts["teacher"] = F.mse_loss(self.teacher_head(raw[::_TAUGHT].float()), seen)
+            shown = slice(None) if TAUGHT in batch else slice(None, None, _TAUGHT)
+            seen = batch[TAUGHT] if TAUGHT in batch else self.teacher(batch["image"][shown])
+            parts["teacher"] = F.mse_loss(self.teacher_head(raw[shown].float()), self.standard(seen.float()))
 
         further = (getattr(self.config, name) * loss for name, loss in parts.items() if name not in self.tasks.names)
         return sum(further, start=self.tasks.total(parts)), parts

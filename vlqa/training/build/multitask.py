@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
+from vlqa import artifacts
 from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
 from vlqa.data.opinions import OpinionTable
 from vlqa.data.rated import RatedPhotos
-from vlqa.data.training_sets import Interleaved, Renderings
+from vlqa.data.remembered import Remembered
+from vlqa.data.training_sets import Interleaved, Renderings, SampleSource
 from vlqa.errors import ConfigError
 from vlqa.models.clip import build_backbone
 from vlqa.models.vocabulary import pruned_vocabulary, words
@@ -20,7 +25,8 @@ from vlqa.training.build.rated import labels_of, read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.captions import all_words
 from vlqa.training.config import MultitaskConfig
-from vlqa.training.multitask import MultitaskObjective
+from vlqa.training.config.multitask import RememberConfig
+from vlqa.training.multitask import TAUGHT, MultitaskObjective
 from vlqa.training.photos import training_photos
 from vlqa.training.teacher import MobileNetV2Teacher
 
@@ -48,7 +54,10 @@ def build(config: MultitaskConfig) -> Run:
     backbone = build_backbone(architecture)
     teacher = MobileNetV2Teacher(config.data.teacher) if config.data.teacher else None
     objective = MultitaskObjective(backbone, prompts, renderings.contents, config.objective, config.seed, teacher)
-    samples = Interleaved([renderings, *rated], counts, config.data.sizes, config.seed)
+    sources: list[SampleSource] = [renderings, *rated]
+    if config.data.remember is not None:
+        sources = _remembered(config, config.data.remember, sources, teacher)
+    samples = Interleaved(sources, counts, config.data.sizes, config.seed)
 
     def predictor() -> MultitaskPredictor:
         return MultitaskPredictor(
@@ -56,6 +65,37 @@ def build(config: MultitaskConfig) -> Run:
         )
 
     return Run(objective, samples, sum(counts), predictor)
+
+
+def _remembered(
+    config: MultitaskConfig,
+    remember: RememberConfig,
+    sources: Sequence[SampleSource],
+    teacher: MobileNetV2Teacher | None,
+) -> list[SampleSource]:
+    """Each source with its samples kept in a folder named after all that decides them."""
+    apart = {"remember", "rated", "sizes", "workers", "renderings_per_batch"}
+    renderings = config.data.model_dump(mode="json", exclude=apart)
+    rated = [entry.model_dump(mode="json", exclude={"per_batch"}) for entry in config.data.rated]
+    kept: list[SampleSource] = []
+    for number, (source, what) in enumerate(zip(sources, [renderings, *rated], strict=True)):
+        digest = artifacts.digest_json([what, number, config.seed, config.model.prompts, str(config.data.teacher)])
+        kept.append(
+            Remembered(
+                source,
+                remember.folder / digest[:16],
+                count=remember.rated if number else remember.renderings,
+                sizes=config.data.sizes,
+                seed=config.seed,
+                group=1 if number else config.data.versions,
+                further=None if teacher is None else functools.partial(_taught, teacher),
+            )
+        )
+    return kept
+
+
+def _taught(teacher: MobileNetV2Teacher, image: Tensor) -> dict[str, Tensor]:
+    return {TAUGHT: teacher(image[None])[0]}
 
 
 def _check_labels(prompts: PromptSet) -> None:

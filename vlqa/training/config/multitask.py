@@ -10,6 +10,14 @@ from pydantic import Field
 from vlqa.training.config.common import PhotosConfig, RatedSet, Strict, TrainConfig
 
 
+class RememberConfig(Strict):
+    """Samples made once and kept on disk: what a damage and a teacher cost is paid once for all rounds and runs."""
+
+    folder: Path
+    renderings: int = Field(default=20000, ge=2, description="kept of each size")
+    rated: int = Field(default=5000, ge=1, description="kept of each rated set and size")
+
+
 class DataConfig(PhotosConfig):
     """Photographs to degrade, rated sets, and how crops are cut."""
 
@@ -28,6 +36,7 @@ class DataConfig(PhotosConfig):
     teacher: Path | None = Field(
         default=None, description="a MobileNetV2 whose statistics the image tower learns to predict"
     )
+    remember: RememberConfig | None = None
 
 
 class ModelConfig(Strict):
