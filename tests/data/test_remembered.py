@@ -69,7 +69,8 @@ def test_groups_must_fit(tmp_path: Path) -> None:
 
 def test_a_run_on_remembered_samples_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     document = recipe(tmp_path)
-    document["data"]["remember"] = {"folder": str(tmp_path / "kept"), "renderings": 8, "rated": 6}
+    document["data"]["remember"] = {"folder": str(tmp_path / "kept"), "renderings": 8, "others": 6}
+    document["data"] |= {"unlabelled": document["data"]["photos"], "unlabelled_per_batch": 2}
     train(document | {"output": str(tmp_path / "whole")}, quiet=True)
     train(document, quiet=True, limit_steps=3)
     train(document, quiet=True, resume=True)

@@ -9,10 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.synthetic import picture
 from tests.training.recipe import recipe
+from vlqa.errors import ConfigError
 from vlqa.functional.fidelity import dynamic_weights
+from vlqa.hub import load
 from vlqa.training.build import Run, build_run
 from vlqa.training.config import read_config
+from vlqa.training.loop import train
 from vlqa.training.multitask import multi_positive_loss
 
 
@@ -110,3 +114,19 @@ def test_dynamic_weights_follow_the_means_of_epochs_and_survive_a_reload(tmp_pat
         again.tasks._factors(), dynamic_weights(torch.tensor(np.array(means[-2:]), dtype=torch.float32))
     )
     assert torch.equal(again.tasks.running, objective.tasks.running) and int(again.tasks.counted) == 1
+
+
+def test_an_adapter_over_a_saved_model(tmp_path: Path) -> None:
+    base = train(recipe(tmp_path, output=str(tmp_path / "base")), quiet=True)
+    lora = {"name": "mine", "rank": 2, "targets": "all", "towers": ["image", "text"]}
+    model = {"start": str(base), "lora": lora, "max_shorter_side": 64}
+    folder = train(recipe(tmp_path, model=model), quiet=True)
+    images = [picture(60, 70, 1), picture(64, 64, 2)]
+    bare = load(folder, adapter=None, device="cpu")
+    assert bare.predict(images).tolist() == load(base, device="cpu").predict(images).tolist()
+    tuned = load(folder, device="cpu").predict(images)
+    assert tuned.tolist() != bare.predict(images).tolist()
+    over = load(base, adapter=folder / "adapters" / "mine", device="cpu")
+    assert over.predict(images) == pytest.approx(tuned, abs=1e-6)
+    with pytest.raises(ConfigError, match="give either architecture or start"):
+        train(recipe(tmp_path, model={}), quiet=True)

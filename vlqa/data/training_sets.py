@@ -135,6 +135,26 @@ class Renderings:
         return level, degrade_crop(image, number, level, rng)
 
 
+class UnlabelledPhotos:
+    """Random crops of photographs of which nothing is known but what is measured on them.
+
+    Args:
+        photos: paths; a file that cannot be read is left out, with one warning.
+        seed: with the number it decides everything about a sample.
+    """
+
+    def __init__(self, photos: Sequence[Path], *, seed: int) -> None:
+        self.seed = seed
+        self._reader = PhotoReader(photos)
+
+    def sample(self, number: int, size: int) -> dict[str, Tensor]:
+        """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
+        rng = np.random.default_rng([self.seed, 14, number])
+        _, image = self._reader.draw(rng)
+        image = random_crop(image, size, rng)
+        return {"image": as_tensor(image), **Facts(attributes=attribute_vector(measured_attributes(image))).tensors()}
+
+
 class Interleaved(Dataset[dict[str, Tensor]]):
     """Fixed places of every batch for each set, so that each batch has pairs of every set, and one size a batch.
 

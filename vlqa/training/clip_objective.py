@@ -27,7 +27,12 @@ class ClipObjective(Objective):
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but the backbone's batch norms."""
         super().train(mode)
-        for module in self.backbone.modules():
-            if isinstance(module, _NORMS):
-                module.eval()
+        keep_statistics(self.backbone)
         return self
+
+
+def keep_statistics(module: nn.Module) -> None:
+    """Put batch norms in evaluation mode, so that training does not change their statistics."""
+    for part in module.modules():
+        if isinstance(part, _NORMS):
+            part.eval()

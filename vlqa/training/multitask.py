@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip import ClipBackbone
 from vlqa.prompts import PromptSet
 from vlqa.training.captions import caption_batch, describes, opposite_sentences
+from vlqa.training.clip_objective import keep_statistics
 from vlqa.training.config.multitask import ObjectiveConfig
 from vlqa.training.objective import Objective
 from vlqa.training.tasks import TASKS, JointTasks
@@ -67,6 +69,13 @@ class MultitaskObjective(Objective):
             self.teacher_head = nn.Linear(backbone.embed_dim, teacher.statistics_dim)
             self.standard = nn.BatchNorm1d(teacher.statistics_dim, affine=False)
         self.register_buffer("tokens", backbone.tokenizer(list(prompts.texts)), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode; under adapters the backbone's batch norms stay as they were."""
+        super().train(mode)
+        if self.backbone.adapters is not None:
+            keep_statistics(self.backbone)
+        return self
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss and its unweighted parts.

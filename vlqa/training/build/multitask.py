@@ -13,11 +13,14 @@ from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
 from vlqa.data.opinions import OpinionTable
 from vlqa.data.rated import RatedPhotos
 from vlqa.data.remembered import Remembered
-from vlqa.data.training_sets import Interleaved, Renderings, SampleSource
+from vlqa.data.training_sets import Interleaved, Renderings, SampleSource, UnlabelledPhotos
 from vlqa.errors import ConfigError
-from vlqa.models.clip import build_backbone
+from vlqa.hub import load
+from vlqa.models.clip import ClipBackbone, build_backbone
+from vlqa.models.lora import Adapters
 from vlqa.models.vocabulary import pruned_vocabulary, words
 from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
@@ -25,9 +28,9 @@ from vlqa.training.build.rated import labels_of, read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.captions import all_words
 from vlqa.training.config import MultitaskConfig
-from vlqa.training.config.multitask import RememberConfig
+from vlqa.training.config.multitask import ModelConfig, RememberConfig
 from vlqa.training.multitask import TAUGHT, MultitaskObjective
-from vlqa.training.photos import training_photos
+from vlqa.training.photos import find_photos, training_photos
 from vlqa.training.teacher import MobileNetV2Teacher
 
 
@@ -49,12 +52,14 @@ def build(config: MultitaskConfig) -> Run:
         RatedPhotos(read_rated(entry), set_id=number, seed=config.seed, mos_range=entry.mos_range, labels=labels)
         for number, entry in enumerate(config.data.rated, start=1)
     ]
+    sources: list[SampleSource] = [renderings, *rated]
     counts = [config.data.renderings_per_batch, *(entry.per_batch for entry in config.data.rated)]
-    architecture = with_vocabulary(config.model.architecture, renderings.contents)
-    backbone = build_backbone(architecture)
+    if config.data.unlabelled_per_batch:
+        sources.append(UnlabelledPhotos(find_photos(config.data.unlabelled), seed=config.seed))
+        counts.append(config.data.unlabelled_per_batch)
+    backbone = _backbone(config.model, renderings.contents)
     teacher = MobileNetV2Teacher(config.data.teacher) if config.data.teacher else None
     objective = MultitaskObjective(backbone, prompts, renderings.contents, config.objective, config.seed, teacher)
-    sources: list[SampleSource] = [renderings, *rated]
     if config.data.remember is not None:
         sources = _remembered(config, config.data.remember, sources, teacher)
     samples = Interleaved(sources, counts, config.data.sizes, config.seed)
@@ -74,17 +79,18 @@ def _remembered(
     teacher: MobileNetV2Teacher | None,
 ) -> list[SampleSource]:
     """Each source with its samples kept in a folder named after all that decides them."""
-    apart = {"remember", "rated", "sizes", "workers", "renderings_per_batch"}
-    renderings = config.data.model_dump(mode="json", exclude=apart)
-    rated = [entry.model_dump(mode="json", exclude={"per_batch"}) for entry in config.data.rated]
+    apart = {"remember", "rated", "unlabelled", "unlabelled_per_batch", "sizes", "workers", "renderings_per_batch"}
+    decides: list[Any] = [config.data.model_dump(mode="json", exclude=apart)]
+    decides += [entry.model_dump(mode="json", exclude={"per_batch"}) for entry in config.data.rated]
+    decides += [[str(folder) for folder in config.data.unlabelled]] if config.data.unlabelled_per_batch else []
     kept: list[SampleSource] = []
-    for number, (source, what) in enumerate(zip(sources, [renderings, *rated], strict=True)):
+    for number, (source, what) in enumerate(zip(sources, decides, strict=True)):
         digest = artifacts.digest_json([what, number, config.seed, config.model.prompts, str(config.data.teacher)])
         kept.append(
             Remembered(
                 source,
                 remember.folder / digest[:16],
-                count=remember.rated if number else remember.renderings,
+                count=remember.others if number else remember.renderings,
                 sizes=config.data.sizes,
                 seed=config.seed,
                 group=1 if number else config.data.versions,
@@ -96,6 +102,20 @@ def _remembered(
 
 def _taught(teacher: MobileNetV2Teacher, image: Tensor) -> dict[str, Tensor]:
     return {TAUGHT: teacher(image[None])[0]}
+
+
+def _backbone(config: ModelConfig, contents: Sequence[str]) -> ClipBackbone:
+    """A new one, or that of a saved model; with an adapter where the recipe has one."""
+    if config.architecture is not None:
+        backbone = build_backbone(with_vocabulary(config.architecture, contents))
+    else:
+        start = load(str(config.start), adapter=None, device="cpu")
+        if not isinstance(start, PromptPredictor):
+            raise ConfigError(f"model.start: {config.start} has no text tower of its own; mini has")
+        backbone = start.backbone.requires_grad_(True)
+    if config.lora is not None:
+        Adapters(backbone).add(config.lora.name, config.lora.options())
+    return backbone
 
 
 def _check_labels(prompts: PromptSet) -> None:

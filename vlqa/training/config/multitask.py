@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from vlqa.training.config.clip import LoraConfig
 from vlqa.training.config.common import PhotosConfig, RatedSet, Strict, TrainConfig
 
 
@@ -15,7 +16,7 @@ class RememberConfig(Strict):
 
     folder: Path
     renderings: int = Field(default=20000, ge=2, description="kept of each size")
-    rated: int = Field(default=5000, ge=1, description="kept of each rated set and size")
+    others: int = Field(default=5000, ge=1, description="kept of each other set and size")
 
 
 class DataConfig(PhotosConfig):
@@ -23,6 +24,8 @@ class DataConfig(PhotosConfig):
 
     opinions: Path
     rated: tuple[RatedSet, ...] = ()
+    unlabelled: tuple[Path, ...] = Field(default=(), description="photographs of which nothing is known")
+    unlabelled_per_batch: int = Field(default=0, ge=0)
     renderings_per_batch: int = Field(default=48, ge=2)
     sizes: tuple[Annotated[int, Field(ge=32)], ...] = Field(
         default=(192,), min_length=1, description="sides of the crops in px; each batch has one of them"
@@ -40,11 +43,19 @@ class DataConfig(PhotosConfig):
 
 
 class ModelConfig(Strict):
-    """The dual tower, in open_clip's configuration format, and the joint prompts it answers."""
+    """The dual tower, new or of a saved model, what of it is trained, and the joint prompts it answers."""
 
-    architecture: dict[str, Any]
+    architecture: dict[str, Any] | None = Field(default=None, description="of a new one, open_clip's configuration")
+    start: str | None = Field(default=None, description="folder or name of a saved model to start from")
+    lora: LoraConfig | None = Field(default=None, description="train an adapter, and nothing else of the towers")
     prompts: str = "liqe_multitask"
     max_shorter_side: int | None = 384
+
+    @model_validator(mode="after")
+    def _new_or_saved(self) -> ModelConfig:
+        if (self.architecture is None) == (self.start is None):
+            raise ValueError("give either architecture or start")
+        return self
 
 
 class ObjectiveConfig(Strict):
