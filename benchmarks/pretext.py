@@ -6,7 +6,7 @@ on pictures that none of them was trained on:
 - probe: SRCC of a ridge regression on the features of clive_train's photographs, 10 random 80/20 splits;
 - type, level: linear probes on damaged held-out photographs, tested on other photographs than they were fitted on:
   accuracy over 25 types, mean absolute error in levels (cells that look like the original are left out);
-- blind: SRCC of the distance from pristine patches with the strength of the damage, median over types;
+- blind: SRCC of the distance from pristine patches with the strength of the damage, median over types (--json has all);
 - pairs: share of damaged pictures whose nearest neighbour among other photographs has the same type and level.
 
     python benchmarks/pretext.py [--encoders benchmarks/encoders] [--photos ../shared/data/photos] [--count 30] [--json]
@@ -75,6 +75,7 @@ def main() -> None:
     training, held_out = split_photos(find_photos([arguments.photos / name for name in SHARP]), HELD_OUT)
 
     rated = vlqa.Manifest.read(arguments.labels)
+    strengths, pictures = _by_type(held_out[: min(10, arguments.count)])
     damaged = {name: np.stack(rows) for name, rows in _damaged(models, held_out[: arguments.count]).items()}
     table = {}
     for name, model in models.items():
@@ -83,8 +84,9 @@ def main() -> None:
             "probe": _probe(model.embed(rated.paths), np.asarray(rated.mos)),
             **_type_and_level(damaged[name]),
             "pairs": _pairs(damaged[name]),
-            "blind": _blind(model, training, held_out[: arguments.count]),
         }
+        by_type = _blind(model, training, strengths, pictures)
+        table[name] |= {"blind": float(np.median(list(by_type.values()))), "blind_by_type": by_type}
     print(json.dumps(table) if arguments.json else _text(table))
 
 
@@ -148,18 +150,26 @@ def _pairs(features: Array) -> float:
     return float((nearest == torch.arange(cells).repeat(photos)).float().mean())
 
 
-def _blind(model: EncoderPredictor, training: list[Path], held_out: list[Path]) -> float:
-    """Median over types of the correlation of damage with a falling score, pooled over photographs."""
-    blind = PristinePredictor(model.encoders, None, name=model.name)
-    blind.statistics = pristine_statistics(blind, training[::4])
-    falls = []
-    pictures = [decode(photo) for photo in held_out[:10]]
+def _by_type(photos: list[Path]) -> tuple[dict[str, list[float]], list[Pixels]]:
+    """Of each type how far each level's parameter lies from doing nothing, and all types × photographs × levels."""
+    strengths = {}
     for kind in TYPES:
         neutral = kind.levels[0] if kind.neutral is None else kind.neutral
-        strength = [abs(parameter - neutral) for parameter in kind.levels]
-        scores = blind.predict(degrade(pixels, kind, level, 0) for pixels in pictures for level in range(1, 6))
-        falls.append(-spearmanr(scores, np.tile(strength, len(pictures)))[0])
-    return float(np.median(falls))
+        strengths[str(kind)] = [abs(parameter - neutral) for parameter in kind.levels] * len(photos)
+    pixels = [decode(photo) for photo in photos]
+    return strengths, [degrade(photo, kind, level, 0) for kind in TYPES for photo in pixels for level in range(1, 6)]
+
+
+def _blind(
+    model: EncoderPredictor, training: list[Path], strengths: dict[str, list[float]], pictures: list[Pixels]
+) -> dict[str, float]:
+    """Of each type the correlation of damage with a falling score, pooled over photographs."""
+    blind = PristinePredictor(model.encoders, None, name=model.name)
+    blind.statistics = pristine_statistics(blind, training[::4])
+    scores = blind.predict(pictures).reshape(len(strengths), -1)
+    return {
+        name: -float(spearmanr(own, damage)[0]) for own, (name, damage) in zip(scores, strengths.items(), strict=True)
+    }
 
 
 def _text(table: dict[str, dict[str, Any]]) -> str:

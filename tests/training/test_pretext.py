@@ -22,6 +22,7 @@ from tests.training.recipe import losses, train_in_two_processes, write_labels, 
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.functional.contrastive import info_nce
 from vlqa.hub import load
+from vlqa.hub.convert import convert
 from vlqa.models.image_encoder import build_encoder, perceptron
 from vlqa.predictors.pristine import PristinePredictor
 from vlqa.training.build.pretext import encoder_of
@@ -119,6 +120,20 @@ def test_regression_fine_tunes_a_trained_encoder_and_predicts_on_the_opinions_sc
     assert np.isfinite(scores).all() and 0 < scores.mean() < 100
     with pytest.raises(ConfigError, match="no model of one image encoder"):
         train(document | {"encoder": "mini", "output": str(tmp_path / "none")}, quiet=True)
+
+
+def test_two_trained_halves_become_one_re_iqa(tmp_path: Path) -> None:
+    halves = {
+        part: train(recipe(tmp_path, f"re-iqa-{part}", steps=1, output=str(tmp_path / part)), quiet=True)
+        for part in ("content", "quality")
+    }
+    model = load(convert(None, "re-iqa", tmp_path / "both", parts=halves), device="cpu")
+    images = [picture(70, 90, 1), picture(64, 64, 2)]
+    alone = [load(folder, device="cpu").embed(images) for folder in halves.values()]
+    for part, rows in zip(halves, alone, strict=True):
+        np.testing.assert_allclose(model.embed(images)[:, model.feature_slices[part]], rows, rtol=1e-4, atol=1e-5)
+    with pytest.raises(CheckpointError, match="expected a model of one image encoder"):
+        convert(None, "re-iqa", tmp_path / "no", parts={"content": halves["content"], "quality": tmp_path / "both"})
 
 
 def test_statistics_by_recipe(tmp_path: Path) -> None:

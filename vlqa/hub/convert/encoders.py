@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlqa import artifacts
-from vlqa.errors import naming
+from vlqa.errors import CheckpointError, naming
 from vlqa.hub.convert.regressors import read_regressor
 from vlqa.hub.encoded import EncoderParts
+from vlqa.hub.store import load
 from vlqa.models.encoder_weights import named_tensors, resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
+from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.views import Scales
 
 
@@ -51,7 +53,7 @@ def read(name: str, files: Mapping[str, Path]) -> EncoderParts:
 
     Args:
         name: of the method, a key of `LAYOUTS`.
-        files: by role: those of the layout, and `regressor`.
+        files: by role: those of the layout, and `regressor`; an encoder may be a folder that `vlqa train` wrote.
 
     Raises:
         CheckpointError: names or shapes other than published, or a regressor that cannot be read.
@@ -63,6 +65,12 @@ def read(name: str, files: Mapping[str, Path]) -> EncoderParts:
 
 
 def _encoder(file: Path, layout: Layout, statistics: str | None) -> ImageEncoder:
+    if file.is_dir():  # of a run of vlqa train, so that both halves of Re-IQA can be trained here
+        trained = load(file, device="cpu")
+        if not isinstance(trained, EncoderPredictor) or len(trained.encoders) != 1:
+            raise CheckpointError(f"{file}: expected a model of one image encoder; vlqa train writes one")
+        (encoder,) = trained.encoders.values()
+        return encoder
     with naming(file):
         checkpoint = artifacts.read_checkpoint(file)
         weights = named_tensors(checkpoint, ("model", "state_dict"), (layout.trunk, layout.projector))
