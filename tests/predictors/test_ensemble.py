@@ -80,6 +80,20 @@ def test_scores_follow_from_features_where_both_views_do() -> None:
     assert [record.raw for record in ensemble.assess_features(features)] == pytest.approx(ensemble.predict(IMAGES))
 
 
+def test_a_view_of_no_weight_is_told_and_costs_predict_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    high, low = views()
+    ensemble = both((1.0, 0.0))
+    expected = low.predict(IMAGES)
+    assert [record.low for record in ensemble.assess(IMAGES)] == pytest.approx(expected)
+    features = ensemble.embed(IMAGES)
+    assert ensemble.scores_from_features
+    np.testing.assert_allclose(ensemble.predict_features(features), ensemble.predict(IMAGES), rtol=1e-5)
+    stored = ensemble.assess_features(features)
+    assert all(record.low is None and record.high == record.raw for record in stored)
+    monkeypatch.setattr(ensemble.low, "_encode", None)
+    np.testing.assert_allclose(ensemble.predict(IMAGES), high.predict(IMAGES), rtol=1e-6)
+
+
 def test_free_sentences_are_read_by_the_vision_language_view() -> None:
     high, _ = views()
     pairs = [("a sharp photo", "a blurred photo")]

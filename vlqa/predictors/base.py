@@ -116,7 +116,7 @@ class ImagePredictor(ABC):
 
     def assess_stream(self, images: Images) -> Iterator[Assessment]:
         """As `assess`, one at a time: images may be a generator without end."""
-        for name, features, error in self._encoded(images, self._scoring()):
+        for name, features, error in self._encoded(images, self._assessing()):
             if features is None:
                 yield self._failed(name, error)
             else:
@@ -151,8 +151,12 @@ class ImagePredictor(ABC):
         """Fields of an Assessment for each row, `raw` among them."""
 
     def _scoring(self) -> tuple[Sight, ...]:
-        """What `_score` and `_details` are given: the features, unless a method scores by something else."""
+        """What `_score` is given: the features, unless a method scores by something else."""
         return self._embedding()
+
+    def _assessing(self) -> tuple[Sight, ...]:
+        """What `_details` is given: as for scores, unless an assessment tells more."""
+        return self._scoring()
 
     def _encoded(
         self, images: Images, sights: Sequence[Sight]

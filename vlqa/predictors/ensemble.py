@@ -27,7 +27,8 @@ class EnsemblePredictor(ImagePredictor):
     """Scores images by a weighted sum of the scores of two views, each with its own encoder.
 
     score = w_high · q_high + w_low · q_low; GRepQ's is the plain sum q_HL + q_LL (arXiv 2312.04838, §3.3). `assess`
-    tells both scores apart, and what the vision-language view names. A row of `embed` is [high | low].
+    tells both scores apart, and what the vision-language view names. A row of `embed` is [high | low]. A view whose
+    weight is 0 is told by `assess` all the same, and costs `predict` nothing.
 
     Args:
         high: the vision-language view.
@@ -62,7 +63,8 @@ class EnsemblePredictor(ImagePredictor):
             weights[0] * high.scale[0] + weights[1] * low.scale[0],
             weights[0] * high.scale[1] + weights[1] * low.scale[1],
         )
-        self.scores_from_features = high.scores_from_features and low.scores_from_features  # type: ignore[misc]
+        scored = [part for part, weight in zip((high, low), weights, strict=True) if weight]
+        self.scores_from_features = all(part.scores_from_features for part in scored)  # type: ignore[misc]
 
     @property
     def prompts(self) -> PromptSet:
@@ -88,20 +90,26 @@ class EnsemblePredictor(ImagePredictor):
         return self.high._embedding() + self.low._embedding()
 
     def _scoring(self) -> tuple[Sight, ...]:
+        return self.high._scoring() if self.weights[1] == 0 else self._assessing()
+
+    def _assessing(self) -> tuple[Sight, ...]:
         return self.high._scoring() + self.low._scoring()
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         high, low = self._split(features)
-        return self.weights[0] * self.high._score(high) + self.weights[1] * self.low._score(low)
+        score = self.weights[0] * self.high._score(high)
+        return score if self.weights[1] == 0 else score + self.weights[1] * self.low._score(low)
 
     def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         high, low = self._split(features)
-        scores = self._score(features).tolist()
-        return [
-            {**of_high, "raw": score, "high": of_high["raw"], "low": of_low["raw"]}
-            for score, of_high, of_low in zip(scores, self.high._details(high), self.low._details(low), strict=True)
+        told = [
+            {**of_high, "raw": score, "high": of_high["raw"]}
+            for score, of_high in zip(self._score(features).tolist(), self.high._details(high), strict=True)
         ]
+        if low.shape[1] == sum(sight.width for sight in self.low._scoring()):  # else features it does not score by
+            for row, score in zip(told, self.low._score(low).tolist(), strict=True):
+                row["low"] = score
+        return told
 
     def _split(self, features: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
-        width = sum(sight.width for sight in self.high._scoring())
-        return features[:, :width].float(), features[:, width:]  # beside distances in float64
+        return features[:, : self.high.width].float(), features[:, self.high.width :]  # beside distances in float64

@@ -110,6 +110,7 @@ def _backbone(config: ModelConfig, contents: Sequence[str]) -> ClipBackbone:
         backbone = build_backbone(with_vocabulary(config.architecture, contents))
     else:
         start = load(str(config.start), adapter=None, device="cpu")
+        start = getattr(start, "high", start)
         if not isinstance(start, PromptPredictor):
             raise ConfigError(f"model.start: {config.start} has no text tower of its own; mini has")
         backbone = start.backbone.requires_grad_(True)
