@@ -9,6 +9,8 @@ on pictures that none of them was trained on:
 - blind: SRCC of the distance from pristine patches with the strength of the damage, median over types (--json has all);
 - pairs: share of damaged pictures whose nearest neighbour among other photographs has the same type and level.
 
+Prints a table and writes benchmarks/results/pretext.json; about half an hour on two quiet cores.
+
     python benchmarks/pretext.py [--encoders benchmarks/encoders] [--photos ../shared/data/photos] [--count 30] [--json]
 """
 
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from provenance import provenance
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.model_selection import ShuffleSplit
@@ -40,6 +43,7 @@ from vlqa.predictors.views import Scales
 from vlqa.training.photos import find_photos, split_photos
 from vlqa.types import Pixels
 
+RESULTS = Path(__file__).with_name("results") / "pretext.json"
 Array = npt.NDArray[Any]
 
 NAMES = ("grepq-low", "contrique", "re-iqa", "qpt", "arniqa")
@@ -87,7 +91,10 @@ def main() -> None:
         }
         by_type = _blind(model, training, strengths, pictures)
         table[name] |= {"blind": float(np.median(list(by_type.values()))), "blind_by_type": by_type}
-    print(json.dumps(table) if arguments.json else _text(table))
+    photographs = {"damaged": arguments.count, "blind": min(10, arguments.count), "rated": len(rated)}
+    report = {**provenance(), "photographs": photographs, "encoders": table}
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report) if arguments.json else _text(table))
 
 
 def _untrained(like: EncoderPredictor) -> EncoderPredictor:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from peers.environment import peer_python  # noqa: E402
+from provenance import provenance  # noqa: E402
 from worker_process import Worker  # noqa: E402
 
 from tests.synthetic import openai_checkpoint, picture  # noqa: E402
@@ -79,7 +79,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     peer = peer_python(arguments.peers.resolve())
-    report: dict[str, Any] = {"machine": _machine(), "commit": _commit(), "start": _start(), "cases": {}}
+    report: dict[str, Any] = {**provenance(), "start": _start(), "cases": {}}
     with tempfile.TemporaryDirectory(prefix="vlqa-bench-") as folder:
         paths = _write_pictures(Path(folder), arguments.pictures)
         for name in arguments.cases:
@@ -177,23 +177,6 @@ def _start() -> dict[str, float]:
     nothing = seconds("-c", "pass")
     shown = "import sys; from vlqa.apps.cli import main; sys.argv = ['vlqa', '--help']; main()"
     return {"nothing_s": nothing, "import_s": seconds("-c", "import vlqa") - nothing, "help_s": seconds("-c", shown)}
-
-
-def _machine() -> dict[str, Any]:
-    text = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.+)", text)
-    return {
-        "cpu": model[1] if model else platform.processor(),
-        "cores": os.cpu_count(),
-        "amx_bf16": "amx_bf16" in text,  # without it bf16 is no faster than fp32
-        "python": platform.python_version(),
-        "load_at_start": os.getloadavg()[0],
-    }
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
 
 
 def _free_gib() -> float:
