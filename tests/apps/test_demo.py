@@ -20,6 +20,8 @@ def test_the_bundled_default_scores_every_damage_lower_and_names_it(
     )
     for whole, *damaged in (china, flower):
         assert all(record.raw < whole.raw - 0.2 for record in damaged), [record.raw for record in (whole, *damaged)]
+        # the low-level view, which learned from no label, sees blur, JPEG and noise, but hardly darkness
+        assert all(record.low < whole.low for record in damaged[:3]), [record.low for record in (whole, *damaged)]
     named = [record.distortion for record in china[1:]]
     assert named == ["blur", "jpeg compression", "noise", "underexposure"]
 

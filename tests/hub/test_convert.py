@@ -167,7 +167,9 @@ def test_torchscript_is_refused_with_its_remedy(tmp_path: Path) -> None:
 def test_what_convert_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="did you mean 'liqe'"):
         convert(tmp_path / "x.pt", "liqee", tmp_path / "model")
-    with pytest.raises(ConfigError, match=r"mini has no published checkpoint .* clip-iqa, clip-iqa-ensemble, liqe"):
+    with pytest.raises(
+        ConfigError, match=r"mini has no published checkpoint .* clip-iqa, clip-iqa-ensemble, clip-iqa-plus, liqe"
+    ):
         convert(tmp_path / "x.pt", "mini", tmp_path / "model")
     with pytest.raises(ConfigError, match="liqe is one file and has no part 'clip'"):
         convert(tmp_path / "x.pt", "liqe", tmp_path / "model", parts={"clip": "y.pt"})

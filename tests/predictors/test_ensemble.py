@@ -117,6 +117,8 @@ def test_saves_loads_and_takes_the_options_of_both_views(tmp_path: Path) -> None
     after = load(tmp_path / "both", device="cpu")
     assert isinstance(after, EnsemblePredictor) and after.weights == (1.0, 2.0) and after.digest == before.digest
     np.testing.assert_allclose(after.predict(IMAGES), before.predict(IMAGES), rtol=1e-6)
+    statistics = load(save(before, tmp_path / "half", half=True), device="cpu").low.statistics
+    assert torch.equal(statistics.covariance, before.low.statistics.covariance)
     smaller = load(tmp_path / "both", device="cpu", max_shorter_side=32, batch_size=1)
     assert isinstance(smaller, EnsemblePredictor) and smaller.high.view.as_dict()["max_shorter_side"] == 32
     with pytest.raises(ConfigError, match=r"both has no option 'patches'; it has max_shorter_side, .*pristine"):

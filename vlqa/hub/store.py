@@ -96,7 +96,7 @@ def save(
     Args:
         predictor: what `load` or a training run gave.
         directory: created with its parents.
-        half: store weights as float16, for half the size; norms and single numbers stay in float32.
+        half: store weights as float16, for half the size; norms, single numbers and statistics stay as they are.
         merge: add the adapter in use to the weights, of this predictor too, instead of saving adapters beside them.
         licence: of the weights; that of the table where the model has a row there.
 
@@ -116,7 +116,7 @@ def save(
         raise ConfigError("half would change the weights that the adapters belong to; save with merge=True, or in full")
     own, state = _form(predictor.method).describe(predictor)
     if half:
-        state = {name: tensor.half() if _shrinks(tensor) else tensor for name, tensor in state.items()}
+        state = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
     row = table.MODELS.get(predictor.name)
     config: dict[str, Any] = {
         "format": FORMAT,
@@ -183,9 +183,10 @@ def _write(
     artifacts.write_json(folder / CONFIG, config)
 
 
-def _shrinks(tensor: torch.Tensor) -> bool:
-    # a variance of 1e-8 or a logit scale has no float16 within tolerance, and vectors weigh nothing
-    return tensor.is_floating_point() and tensor.ndim > 1
+def _shrinks(name: str, tensor: torch.Tensor) -> bool:
+    # a variance of 1e-8 or a logit scale has no float16 within tolerance, and vectors weigh nothing; a covariance
+    # rounded so coarsely has negative eigenvalues
+    return tensor.is_floating_point() and tensor.ndim > 1 and "statistics." not in name
 
 
 def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> ModelParts:
