@@ -87,5 +87,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
             LearnedContext(wrong, PAIR, tower)
     with pytest.raises(ConfigError, match="as many tokens"):
         LearnedContext(VECTORS, ("Good photo.", "A very bad photo."), tower)
+    with pytest.raises(ConfigError, match="do not fit into 32 tokens; take fewer words"):
+        LearnedContext.random(30, PAIR, tower)
     with pytest.raises(CheckpointError, match=r"one named prompt_learner\.ctx; found something"):
         clip_iqa_plus._vectors({"something": torch.zeros(1)})

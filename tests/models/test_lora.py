@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.tiny import CONVOLUTIONS, VIT, backbone, joint_prompts, pictures
@@ -124,6 +125,30 @@ def test_what_does_not_belong_is_refused(tmp_path: Path) -> None:
         Adapters(backbone(VIT)).add("one", LoraOptions(targets=("nonsense",)))
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_adapter_that_cannot_be_read_leaves_nothing_behind(first: bool, tmp_path: Path) -> None:
+    _, adapters = adapted(VIT)
+    adapters.write("one", tmp_path / "one")
+    config = json.loads((tmp_path / "one" / "adapter_config.json").read_text())
+    fresh = backbone(VIT)
+    reading = Adapters(fresh)
+    if not first:
+        reading.read(tmp_path / "one", "good")
+    before = fresh.encode_image(IMAGES)
+    file = tmp_path / "one" / "adapter_model.safetensors"
+    weights = load_file(file)
+    for wrong in ({"r": 3}, {}):
+        (tmp_path / "one" / "adapter_config.json").write_text(json.dumps(config | wrong))
+        save_file(dict(list(weights.items())[: None if wrong else -1]), file)
+        with pytest.raises(CheckpointError, match="tensors do not fit its configuration") as caught:
+            reading.read(tmp_path / "one", "bad")
+        assert "\n" not in str(caught.value) and reading.names == (() if first else ("good",))
+        torch.testing.assert_close(fresh.encode_image(IMAGES), before)
+        save_file(weights, file)
+    (tmp_path / "one" / "adapter_config.json").write_text(json.dumps(config))
+    reading.read(tmp_path / "one", "bad")
+
+
 def predictor(built: ClipBackbone) -> MultitaskPredictor:
     return MultitaskPredictor(built, joint_prompts(), Square(built.resize), name="tuned")
 
@@ -151,6 +176,8 @@ def test_a_model_keeps_its_adapters(tmp_path: Path) -> None:
         assert kept.predict(images) == pytest.approx(expected[name], abs=1e-6)
         digests.add(kept.assess(images)[0].digest)
     assert len(digests) == 3
+    with pytest.raises(ConfigError, match="adapters belong to weights in fp32"):
+        save(load(tmp_path / "model", merge=False, precision="bf16", device="cpu"), tmp_path / "half")
     foreign = load(tmp_path / "model", adapter=tmp_path / "model" / "adapters" / "one", device="cpu")
     assert foreign.predict(images) == pytest.approx(expected["one"], abs=1e-5)
     with pytest.raises(ConfigError, match=r"no adapter 'three' in tuned \(one, two\)"):
@@ -163,7 +190,13 @@ def test_a_model_is_saved_merged(tmp_path: Path) -> None:
     expected = predictor(built).predict(images)
     with pytest.raises(ConfigError, match="half would change the weights"):
         save(predictor(built), tmp_path / "half", half=True)
-    save(predictor(built), tmp_path / "merged", merge=True)
+    one = predictor(built)
+    digest = one.digest
+    built.adapters.use(None)
+    bare = one.digest
+    built.adapters.use("one")
+    save(one, tmp_path / "merged", merge=True)
+    assert len({one.digest, digest, bare}) == 3
     assert not (tmp_path / "merged" / "adapters").exists()
     assert load(tmp_path / "merged", device="cpu").predict(images) == pytest.approx(expected, abs=1e-5)
 

@@ -97,7 +97,10 @@ def test_a_view_of_no_weight_is_told_and_costs_predict_nothing(monkeypatch: pyte
 def test_free_sentences_are_read_by_the_vision_language_view() -> None:
     high, _ = views()
     pairs = [("a sharp photo", "a blurred photo")]
-    np.testing.assert_allclose(both().probabilities(IMAGES, pairs), high.probabilities(IMAGES, pairs), rtol=1e-6)
+    expected = high.probabilities(IMAGES, pairs)
+    np.testing.assert_allclose(both().probabilities(IMAGES, pairs), expected, rtol=1e-6)
+    np.testing.assert_allclose(both().probabilities_features(both().embed(IMAGES), pairs), expected, rtol=1e-5)
+    assert both().backbone.embed_dim == 16
 
 
 def test_batches_and_threads_change_nothing() -> None:
@@ -131,3 +134,14 @@ def test_other_prompts_leave_the_low_level_view_out(tmp_path: Path) -> None:
     assert isinstance(asked, AntonymPredictor) and asked.scale == (0, 1)
     expected = AntonymPredictor(backbone(CONVOLUTIONS), PromptSet.load("clip_iqa"), WholeImage(), name="both")
     np.testing.assert_allclose(asked.predict(IMAGES), expected.predict(IMAGES), rtol=1e-5)
+
+
+def test_the_bundled_default_does_what_the_readme_says() -> None:
+    predictor = load(device="cpu")
+    features = predictor.embed(IMAGES)
+    assert features.shape == (5, predictor.width) and set(predictor.feature_slices) == {"high", "low"}
+    np.testing.assert_allclose(predictor.predict_features(features), predictor.predict(IMAGES), atol=1e-5)
+    pairs = [("a sharp photo", "a blurry photo")]
+    found = predictor.probabilities_features(features, pairs)
+    np.testing.assert_allclose(found, predictor.probabilities(IMAGES, pairs), atol=1e-5)
+    assert all(0 <= record.low <= 0.5 and record.high == record.raw for record in predictor.assess(IMAGES))

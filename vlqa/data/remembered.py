@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,11 @@ class Remembered:
         for name, value in {**self._make(0, size), _THERE: torch.tensor(False)}.items():  # the mark comes last
             array = value.numpy()
             path = self.folder / f"{size}.{name}.npy"
-            np.lib.format.open_memmap(path, "w+", array.dtype, (self.count, *array.shape)).flush()
+            new = path.with_suffix(f".{os.getpid()}")
+            np.lib.format.open_memmap(new, "w+", array.dtype, (self.count, *array.shape)).flush()
+            with contextlib.suppress(FileExistsError):  # of a run that started at the same moment
+                os.link(new, path)
+            new.unlink()
 
     def _fields(self, size: int) -> dict[str, npt.NDArray[Any]]:
         if size not in self._open:  # by each worker for itself

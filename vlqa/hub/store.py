@@ -114,6 +114,8 @@ def save(
         adapters = None
     if adapters and half:
         raise ConfigError("half would change the weights that the adapters belong to; save with merge=True, or in full")
+    if adapters and backbone and next(backbone.visual.parameters()).dtype != torch.float32:
+        raise ConfigError("adapters belong to weights in fp32; load the model with precision fp32 to save it")
     own, state = _form(predictor.method).describe(predictor)
     if half:
         state = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}

@@ -54,6 +54,7 @@ class ClipBackbone(nn.Module):
 
     Attributes:
         adapters: low-rank adapters on the towers; None where there are none.
+        merges: how often an adapter was added to the weights.
     """
 
     mean: Tensor
@@ -93,6 +94,7 @@ class ClipBackbone(nn.Module):
         self.interpolation = interpolation
         self.resize_mode = resize_mode
         self.adapters: Adapters | None = None
+        self.merges = 0
         self._texts: dict[str, Tensor] = {}
         self._digest_of_weights = WeightsDigest(self)
         self.register_state_dict_post_hook(_publish_logit_scale)  # type: ignore[no-untyped-call]

@@ -46,11 +46,14 @@ class LearnedContext(nn.Module):
         self.before = vectors.shape[-2] // 2
         # one full stop more, and as many stand-ins as vectors: that is where the published code reads the end
         filled = ["X " * (2 * self.before) + sentence + "." for sentence in sentences]
-        lengths = {int((backbone.tokenizer([sentence]) != 0).sum()) - 2 for sentence in sentences}
+        lengths = {int(backbone.tokenizer([sentence])[0].argmax()) - 1 for sentence in sentences}
         if len(lengths) != 1:
             raise ConfigError(f"the two sentences must have as many tokens: {sentences}")
         self.length = lengths.pop()
         self.register_buffer("tokens", backbone.tokenizer(filled), persistent=False)
+        if set(self.tokens.argmax(dim=1).tolist()) != {1 + 2 * self.before + self.length}:
+            room = f"{2 * self.before} learned words and {sentences} do not fit into {backbone.context_length} tokens"
+            raise ConfigError(f"{room}; take fewer words")
 
     @classmethod
     def random(cls, count: int, sentences: tuple[str, str], backbone: ClipBackbone) -> LearnedContext:

@@ -113,15 +113,17 @@ class Adapters:
             raise CheckpointError(
                 f"{folder}: this adapter belongs to the base {found}, not to {self.base_digest[:16]}; load it on that"
             )
-        first = not self.names
+        before = self.active if self.names else name
         self._inject(name, config)
-        outcome = set_peft_model_state_dict(self._wrapped, weights, adapter_name=name)
-        own = [key for key in outcome.missing_keys if f".{name}." in key]
-        if own or outcome.unexpected_keys:
-            raise CheckpointError(
-                f"{folder}: tensors do not fit its configuration: {(own or outcome.unexpected_keys)[0]}"
-            )
-        self.use(name if first else self.active)
+        try:
+            outcome = set_peft_model_state_dict(self._wrapped, weights, adapter_name=name)
+            wrong = [key for key in outcome.missing_keys if f".{name}." in key] + list(outcome.unexpected_keys)
+        except RuntimeError as error:  # shapes, over several lines
+            wrong = [" ".join(str(error).split())[:200]]
+        if wrong:
+            self._forget(name)
+            raise CheckpointError(f"{folder}: tensors do not fit its configuration: {wrong[0]}")
+        self.use(before)
 
     def write(self, name: str, folder: Path) -> None:
         """Save an adapter in peft's own format."""
@@ -161,6 +163,7 @@ class Adapters:
         self._peft = None
         self._active = None
         join_attention(self.backbone)
+        self.backbone.merges += 1
         self.backbone.adapters = None
         return self.backbone.requires_grad_(False)
 
@@ -203,6 +206,16 @@ class Adapters:
                     self._peft.add_adapter(name, config)
             except (ValueError, TypeError) as error:
                 raise ConfigError(f"adapter {name!r}: {str(error).splitlines()[0]}") from None
+
+    def _forget(self, name: str) -> None:
+        if self.names == (name,):
+            self._wrapped.unload()
+            self._peft = None
+            self._active = None
+        else:
+            before = self.active
+            self._wrapped.delete_adapter(name)
+            self.use(before)
 
     def _check_new(self, name: str) -> None:
         if name in self.names:

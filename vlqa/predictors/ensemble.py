@@ -19,6 +19,7 @@ from vlqa.predictors.prompted import PromptPredictor
 if TYPE_CHECKING:
     import numpy as np
 
+    from vlqa.models.clip_backbone import ClipBackbone
     from vlqa.prompts import Prompts, PromptSet
     from vlqa.types import Assessment, Images
 
@@ -27,8 +28,8 @@ class EnsemblePredictor(ImagePredictor):
     """Scores images by a weighted sum of the scores of two views, each with its own encoder.
 
     score = w_high · q_high + w_low · q_low; GRepQ's is the plain sum q_HL + q_LL (arXiv 2312.04838, §3.3). `assess`
-    tells both scores apart, and what the vision-language view names. A row of `embed` is [high | low]. A view whose
-    weight is 0 is told by `assess` all the same, and costs `predict` nothing.
+    tells both scores apart, and what the vision-language view names. A row of `embed` is [high | low]. A low view
+    whose weight is 0 is told by `assess` all the same, and costs `predict` nothing.
 
     Args:
         high: the vision-language view.
@@ -67,6 +68,11 @@ class EnsemblePredictor(ImagePredictor):
         self.scores_from_features = all(part.scores_from_features for part in scored)  # type: ignore[misc]
 
     @property
+    def backbone(self) -> ClipBackbone:
+        """Both towers of the vision-language view."""
+        return self.high.backbone
+
+    @property
     def prompts(self) -> PromptSet:
         """The sentences that the vision-language view reads."""
         return self.high.prompts
@@ -79,6 +85,12 @@ class EnsemblePredictor(ImagePredictor):
     def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
         """Probability of each sentence's claim, from the vision-language view; see `PromptPredictor`."""
         return self.high.probabilities(images, prompts)
+
+    def probabilities_features(
+        self, features: npt.ArrayLike, prompts: Prompts | None = None
+    ) -> npt.NDArray[np.float64]:
+        """The probabilities `probabilities` gives, from stored features (n, d)."""
+        return self.high.probabilities_features(self._rows(features)[:, : self.high.width], prompts)
 
     def assess_stream(self, images: Images) -> Iterator[Assessment]:
         """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""

@@ -56,17 +56,17 @@ class PromptPredictor(ImagePredictor):
         self.prompts = prompts
         self.feature_slices = {"high": slice(0, backbone.embed_dim)}
         self._held: Tensor | None = None
-        self._digests: dict[str | None, str] = {}
+        self._digests: dict[tuple[int, str | None], str] = {}
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides a score: method, weights, adapter, prompts and view."""
-        adapter = self.backbone.adapters.active if self.backbone.adapters else None
-        if adapter not in self._digests:
-            self._digests[adapter] = artifacts.digest_json(
+        state = self.backbone.merges, self.backbone.adapters.active if self.backbone.adapters else None
+        if state not in self._digests:
+            self._digests[state] = artifacts.digest_json(
                 [self.method, self.backbone.digest, self.prompts.digest, self.view.as_dict(), *self._further()]
             )
-        return self._digests[adapter]
+        return self._digests[state]
 
     def _further(self) -> list[Any]:
         """What decides a score besides, JSON-able."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vlqa.data.images import decode
+from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.predictors.base import ImagePredictor
 from vlqa.types import Pixels
 
@@ -39,7 +39,7 @@ def quality_map(
         ImageDecodeError: no picture.
     """
     view: Any = getattr(getattr(predictor, "high", predictor), "view", None)
-    pixels = decode(image)
+    pixels = decode(image, max_pixels=predictor.reading.get("max_image_pixels", MAX_PIXELS))
     if hasattr(view, "resized"):
         pixels = view.resized(pixels)
     height, width = pixels.shape[:2]

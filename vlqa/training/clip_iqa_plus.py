@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,7 +32,8 @@ class ClipIqaPlusObjective(ClipObjective):
     def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of `image` (n, 3, h, w) uint8 on `mos` (n,) in [0, 1]."""
         features = unit(self.backbone.encode_image(batch["image"]).float())
-        anchors = unit(self.context(self.backbone))[None]
-        found = antonym_probability(features, anchors, self.backbone.log_scale.exp())[:, 0]
-        loss = F.mse_loss(found, batch["mos"].float())
+        with torch.autocast(features.device.type, enabled=False):
+            anchors = unit(self.context(self.backbone))[None]
+            found = antonym_probability(features, anchors, self.backbone.log_scale.exp())[:, 0]
+            loss = F.mse_loss(found, batch["mos"].float())
         return loss, {"regression": loss}

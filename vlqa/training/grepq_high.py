@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from vlqa.models.clip_backbone import ClipBackbone
@@ -29,5 +30,7 @@ class GrepqHighObjective(ClipObjective):
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of `image` (n, 3, h, w) uint8."""
-        loss = self.group(gather(self.backbone.encode_image(batch["image"]).float()))
+        features = gather(self.backbone.encode_image(batch["image"]).float())
+        with torch.autocast(features.device.type, enabled=False):
+            loss = self.group(features)
         return loss, {"group": loss}

@@ -1,13 +1,14 @@
 """LIQE on a pretrained backbone: fidelity losses on joint prompts, and GRepQ's group contrast beside them.
 
 In several processes the run is that of one with the whole batch: features and labels are gathered, features with
-their gradient. The network stays in evaluation mode, so that no statistics of batch norm change (LIQE a64655f).
+their gradient. Statistics of batch norm stay as they are (LIQE a64655f trains in evaluation mode).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from vlqa.functional.similarity import cosine_logits, unit
@@ -46,8 +47,12 @@ class LiqeObjective(ClipObjective):
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of `image` (n, windows, 3, h, w) uint8 and the fields of `Facts`."""
-        windows = batch["image"].shape[1]
         raw = gather(self.backbone.encode_image(batch["image"].flatten(0, 1)).float())
+        with torch.autocast(raw.device.type, enabled=False):  # at a scale of 100 a cosine in bf16 is wrong in the logit
+            return self._losses(raw, batch)
+
+    def _losses(self, raw: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        windows = batch["image"].shape[1]
         features = unit(raw).reshape(-1, windows, raw.shape[1])
         facts = {name: gather_plain(value) for name, value in batch.items() if name != "image"}
         # a mean of unit vectors: its logits are the mean of the windows' logits

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from vlqa.functional.ranking import consistency, margin_ranking
@@ -36,7 +37,9 @@ class QualiClipObjective(ClipObjective):
         """Loss of `image` (n, 2, levels, 3, h, w) uint8: two crops, levels rising."""
         count, crops, levels = batch["image"].shape[:3]
         features = unit(self.backbone.encode_image(batch["image"].flatten(0, 2)).float())
-        cosines = (features @ self.sentences().T).reshape(count, crops, levels, -1, 2).movedim(2, -1)
+        with torch.autocast(features.device.type, enabled=False):  # margins are finer than a cosine in bf16
+            cosines = features @ self.sentences().T
+        cosines = cosines.reshape(count, crops, levels, -1, 2).movedim(2, -1)
         good, bad = cosines[..., 0, :], cosines[..., 1, :]  # (n, crops, k, levels)
         parts = {
             "positive": margin_ranking(good, self.margin),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlqa.errors import ConfigError
+from vlqa.errors import ConfigError, VLQAError
 from vlqa.types import Assessment
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ def score(
             failed += record.error is not None
             write(record)
             if draw and record.error is None and record.path:
-                draw(record.path)
+                try:
+                    draw(record.path)
+                except VLQAError as error:
+                    typer.echo(f"warning: {record.path}: no map: {error}", err=True)
             _echo_error(record, chosen, output)
             count(failed)
     if failed:

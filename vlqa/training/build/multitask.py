@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,23 +80,26 @@ def _remembered(
     sources: Sequence[SampleSource],
     teacher: MobileNetV2Teacher | None,
 ) -> list[SampleSource]:
-    """Each source with its samples kept in a folder named after all that decides them."""
+    """Each source with its samples kept in a folder named after recipe, tables and teacher; not the photographs."""
     apart = {"remember", "rated", "unlabelled", "unlabelled_per_batch", "sizes", "workers", "renderings_per_batch"}
     decides: list[Any] = [config.data.model_dump(mode="json", exclude=apart)]
     decides += [entry.model_dump(mode="json", exclude={"per_batch"}) for entry in config.data.rated]
     decides += [[str(folder) for folder in config.data.unlabelled]] if config.data.unlabelled_per_batch else []
+    tables = [config.data.opinions, config.data.teacher, *(entry.labels for entry in config.data.rated)]
+    files = [hashlib.sha256(file.read_bytes()).hexdigest() for file in tables if file is not None]
     kept: list[SampleSource] = []
     for number, (source, what) in enumerate(zip(sources, decides, strict=True)):
-        digest = artifacts.digest_json([what, number, config.seed, config.model.prompts, str(config.data.teacher)])
+        count = remember.others if number else remember.renderings
+        digest = artifacts.digest_json([what, count, number, config.seed, config.model.prompts, files])
         kept.append(
             Remembered(
                 source,
                 remember.folder / digest[:16],
-                count=remember.others if number else remember.renderings,
+                count=count,
                 sizes=config.data.sizes,
                 seed=config.seed,
                 group=1 if number else config.data.versions,
-                further=None if teacher is None else functools.partial(_taught, teacher),
+                further=None if teacher is None else functools.partial(_taught, copy.deepcopy(teacher)),
             )
         )
     return kept

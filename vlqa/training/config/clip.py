@@ -56,11 +56,16 @@ class LiqeData(Strict):
 class GroupConfig(Strict):
     """GRepQ's contrast of the best and the worst of a batch, by pseudo-labels of prompts."""
 
-    weight: float = Field(default=1.0, ge=0)
     prompts: str = "grepq"
     share: float = Field(default=1 / 32, gt=0, le=0.5, description="of a batch that each group takes; at least 2")
     width: int = Field(default=128, ge=1, description="of the head")
     temperature: float = Field(default=0.5, gt=0)
+
+
+class WeightedGroupConfig(GroupConfig):
+    """The same beside other losses."""
+
+    weight: float = Field(default=1.0, ge=0)
 
 
 class LowConfig(Strict):
@@ -81,7 +86,7 @@ class LiqeConfig(TrainConfig):
     scene: float = Field(default=1.0, ge=0)
     distortion: float = Field(default=1.0, ge=0)
     balance: Balance = "dynamic"
-    group: GroupConfig | None = None
+    group: WeightedGroupConfig | None = None
     low: LowConfig | None = None
 
 
