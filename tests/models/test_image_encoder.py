@@ -107,7 +107,7 @@ def test_digest_tells_weights_and_architecture_apart() -> None:
         ({"trunk": {"kind": "timm", "name": "none"}}, "timm has no backbone 'none'"),
         ({"trunk": {"kind": "quality", "depth": 3}}, "depth"),
         ({"trunk": SMALL, "tail": 3}, "no option 'tail'"),
-        ({"trunk": SMALL, "statistics": "clip"}, "statistics must be 'imagenet' or null"),
+        ({"trunk": SMALL, "statistics": "other"}, "statistics must be 'imagenet', 'clip' or null"),
     ],
 )
 def test_wrong_architectures_are_one_line(architecture: dict[str, object], message: str) -> None:

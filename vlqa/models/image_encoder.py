@@ -34,6 +34,7 @@ _COARSEST = 32
 _STATISTICS: dict[str | None, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     None: ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
 """Mean and deviation of the channels that a network expects; None leaves [0, 1] as it is."""
 
@@ -54,7 +55,7 @@ class ImageEncoder(nn.Module):
     Args:
         trunk: normalised pictures to pooled features.
         head: widths of the perceptron's layers, with ReLU between them; empty for none.
-        statistics: "imagenet", or None for values in [0, 1] as they are.
+        statistics: "imagenet" or "clip", or None for values in [0, 1] as they are.
         architecture: what `build_encoder` needs to build this again; JSON-able.
     """
 
@@ -88,14 +89,14 @@ class ImageEncoder(nn.Module):
         """
         height, width = images.shape[-2:]
         most = INEXACT_PIXELS if self.trunk.reach is None else WHOLE_PIXELS
-        pooled = self.trunk.pooled(self._normalized(images)) if height * width <= most else self._tiled(images)
+        pooled = self.trunk.pooled(self.normalized(images)) if height * width <= most else self._tiled(images)
         return self._headed(pooled)
 
     forward = encode_image
 
     def encode_cells(self, images: Tensor, cells: int) -> Float[Tensor, "n cells2 d"]:
         """Features of cells × cells parts of each picture, in raster order."""
-        return self._headed(self.trunk.pooled_cells(self._normalized(images), cells))
+        return self._headed(self.trunk.pooled_cells(self.normalized(images), cells))
 
     def cast(self, dtype: torch.dtype) -> ImageEncoder:
         """Set the precision of the weights, in place; pooling stays in float32."""
@@ -107,7 +108,8 @@ class ImageEncoder(nn.Module):
         """Digest of the architecture and of all weights."""
         return artifacts.digest_json([self.architecture, self._digest_of_weights()])
 
-    def _normalized(self, images: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
+        """Pictures, uint8 or float in [0, 1], as the trunk takes them."""
         pictures = normalize(images, self.mean, self.std, next(self.trunk.parameters()))
         return pictures.contiguous(memory_format=torch.channels_last)
 
@@ -121,7 +123,7 @@ class ImageEncoder(nn.Module):
         totals: list[Moments] = []
         for rows in spans(height, _TILE, halo):
             for columns in spans(width, _TILE, halo):
-                tile = self._normalized(images[:, :, rows.seen, columns.seen])
+                tile = self.normalized(images[:, :, rows.seen, columns.seen])
                 stages = self.trunk.activations(tile)
                 if self.trunk.reach is None:
                     found = [Moments.of(stage) for stage in stages]
@@ -148,7 +150,7 @@ def build_encoder(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]
 
     Args:
         architecture: `trunk`: {"kind": one of `TRUNKS`, and its options: `name` for timm; `widths`, `blocks` for
-            quality}; `head`: widths, default none; `statistics`: "imagenet" or None, the default.
+            quality}; `head`: widths, default none; `statistics`: "imagenet", "clip" or None, the default.
         weights: under the names `trunk.*` and `head.*`; None leaves start values.
 
     Raises:
@@ -166,7 +168,7 @@ def build_encoder(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]
     if config:
         raise ConfigError(f"an encoder has no option {next(iter(config))!r}; it has trunk, head, statistics")
     if statistics not in _STATISTICS:
-        raise ConfigError(f"statistics must be 'imagenet' or null, not {statistics!r}")
+        raise ConfigError(f"statistics must be 'imagenet', 'clip' or null, not {statistics!r}")
     with WithoutStartValues() if weights is not None else contextlib.nullcontext():
         try:
             built = TRUNKS[kind](**trunk)

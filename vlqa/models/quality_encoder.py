@@ -72,6 +72,7 @@ class QualityTrunk(Trunk):
             stride *= 2
         self.stages = nn.ModuleList(stages)
         self.strides = tuple(2 ** (1 + number) for number in range(len(widths) + 1))
+        self.widths = (stem, *widths)
         self.reach = reach
         self.width = 2 * (stem + sum(widths))
 

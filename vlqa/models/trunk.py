@@ -23,12 +23,14 @@ class Trunk(nn.Module):
 
     Attributes:
         strides: of the stages, in px of the input; unused where reach is None.
+        widths: channels of the stages.
         width: of the pooled features.
         reach: px beyond which the input does not matter to an activation; None where all of it may.
         deviations: whether the deviations are pooled too.
     """
 
     strides: tuple[int, ...]
+    widths: tuple[int, ...]
     width: int
     reach: int | None
     deviations: ClassVar[bool] = False
@@ -76,6 +78,7 @@ class ResNetTrunk(Trunk):
         super().__init__()
         net = torchvision.models.get_model(name, weights=None)
         self.width = net.fc.in_features
+        self.widths = (self.width,)
         for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
             self.add_module(part, getattr(net, part))
 
@@ -113,6 +116,7 @@ class TimmTrunk(Trunk):
             net = timm.create_model(name, **options)
         self.net: Any = net
         self.width = int(net.num_features)
+        self.widths = (self.width,)
 
     def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
         """The last activations; a transformer's tokens stand in a column."""

@@ -178,12 +178,26 @@ def _mean_of(passes: Sequence[tuple[Tensor, Mapping[str, Tensor]]]) -> tuple[Ten
 
 def build_optimizer(objective: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimiser of a recipe over all weights that are trained."""
+    if config.kind == "muon":
+        return _muon(objective, config)
     groups = _decayed_apart(objective, config.weight_decay)
     if config.kind == "adamw":
         return torch.optim.AdamW(groups, lr=config.learning_rate)
     if config.kind == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     optimizer: torch.optim.Optimizer = timm.optim.Lars(groups, lr=config.learning_rate, momentum=config.momentum)
+    return optimizer
+
+
+def _muon(objective: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Orthogonal steps for convolutions, of the size that AdamW's have; AdamW for all other weights."""
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.ndim == 4], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim in (2, 3)], "weight_decay": config.weight_decay, "use_fallback": True},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "use_fallback": True},
+    ]
+    optimizer: torch.optim.Optimizer = timm.optim.Muon(groups, lr=config.learning_rate, momentum=config.momentum)
     return optimizer
 
 

@@ -20,11 +20,9 @@ from vlqa.training.captions import caption_batch, describes, opposite_sentences
 from vlqa.training.clip_objective import keep_statistics
 from vlqa.training.config.multitask import ObjectiveConfig
 from vlqa.training.objective import Objective
+from vlqa.training.partial_labels import claim_loss, opinion_loss, type_loss
 from vlqa.training.tasks import TASKS, JointTasks
-from vlqa.training.teacher import MobileNetV2Teacher
-
-TAUGHT = "taught"
-"""What the teacher sees in each picture, where that is known beforehand."""
+from vlqa.training.teacher import TAUGHT, MobileNetV2Teacher
 
 _TAUGHT = 4  # every fourth picture is shown to the teacher, which costs as much as the tower
 
@@ -71,10 +69,14 @@ class MultitaskObjective(Objective):
         self.register_buffer("tokens", backbone.tokenizer(list(prompts.texts)), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode; under adapters the backbone's batch norms stay as they were."""
+        """Training mode; batch norms of what is not trained, or under adapters, stay as they were."""
         super().train(mode)
         if self.backbone.adapters is not None:
             keep_statistics(self.backbone)
+        for part in self.backbone.modules():
+            weights = list(part.parameters())
+            if weights and not any(weight.requires_grad for weight in weights):
+                keep_statistics(part)
         return self
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -99,14 +101,12 @@ class MultitaskObjective(Objective):
         scale = self.backbone.log_scale.exp()
 
         parts, score = self.tasks(cosine_logits(image_features, joint_texts, scale), facts)
-        parts["anchor"] = _anchor_loss(score, facts["mos"].float())
+        parts["anchor"] = opinion_loss(score, facts["mos"])
         anchors = opposite_texts.reshape(-1, 2, opposite_texts.shape[-1])
-        parts["antonyms"] = _masked_cross_entropy(
-            antonym_probability(image_features, anchors, scale), facts["attributes"]
-        )
+        parts["antonyms"] = claim_loss(antonym_probability(image_features, anchors, scale), facts["attributes"])
         holds, known = (mask.to(scale.device) for mask in describes(captions, {k: v.cpu() for k, v in facts.items()}))
         parts["captions"] = multi_positive_loss(cosine_logits(image_features, caption_texts, scale), holds, known)
-        parts["type"] = _type_loss(self.type_head(raw.float()), facts["type"])
+        parts["type"] = type_loss(self.type_head(raw.float()), facts["type"])
         if self.teacher is not None:
             shown = slice(None) if TAUGHT in batch else slice(None, None, _TAUGHT)
             seen = batch[TAUGHT] if TAUGHT in batch else self.teacher(batch["image"][shown])
@@ -144,23 +144,3 @@ def multi_positive_loss(
         outside = scores.float().masked_fill(~counted, -torch.inf)[useful].logsumexp(dim=1)
         losses.append((outside - inside).mean() if useful.any() else (scores * 0).sum())
     return (losses[0] + losses[1]) / 2
-
-
-def _masked_cross_entropy(probabilities: Float[Tensor, "n a"], targets: Float[Tensor, "n a"]) -> Float[Tensor, ""]:
-    known = ~targets.isnan()
-    if not known.any():
-        return (probabilities * 0).sum()
-    # not torch's own function: that raises on NaN, which is for the loop to tell
-    chosen, target = probabilities[known].clamp(1e-6, 1 - 1e-6), targets[known].float()
-    return -(target * chosen.log() + (1 - target) * (1 - chosen).log()).mean()
-
-
-def _anchor_loss(score: Float[Tensor, n], mos: Float[Tensor, n]) -> Float[Tensor, ""]:
-    rated = ~mos.isnan()
-    return F.huber_loss(score[rated], mos[rated], delta=0.5) if rated.any() else (score * 0).sum()
-
-
-def _type_loss(logits: Float[Tensor, "n t"], types: Tensor) -> Float[Tensor, ""]:
-    if not (types >= 0).any():
-        return (logits * 0).sum()
-    return F.cross_entropy(logits, types, ignore_index=-1)

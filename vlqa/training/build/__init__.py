@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vlqa.training.build import clip, multitask, pretext, regression
+from vlqa.training.build import clip, distillation, multitask, pretext, regression
 from vlqa.training.build.run import Run
 from vlqa.training.config import TrainConfig
 
@@ -13,6 +13,7 @@ __all__ = ["Run", "build_run"]
 
 _BUILDERS: dict[str, Callable[[Any], Run]] = {
     "multitask": multitask.build,
+    "distillation": distillation.build,
     "liqe": clip.build_liqe,
     "grepq-high": clip.build_grepq_high,
     "qualiclip": clip.build_qualiclip,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vlqa.artifacts import read_checkpoint
 from vlqa.data.pretext.datasets import (
     ArniqaPairs,
     ContentViews,
@@ -14,16 +13,14 @@ from vlqa.data.pretext.datasets import (
     QptPatches,
     ReIqaVersions,
 )
-from vlqa.models.encoder_weights import resnet_under
-from vlqa.models.image_encoder import ImageEncoder, build_encoder
-from vlqa.models.loading import check_names, find_state_dict
+from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.pristine import PristinePredictor, pristine_statistics
 from vlqa.predictors.regression import RegressionPredictor
 from vlqa.predictors.views import Scales
 from vlqa.training.arniqa import ArniqaObjective
+from vlqa.training.build.encoders import encoder_of
 from vlqa.training.build.run import Run
-from vlqa.training.config.common import EncoderConfig
 from vlqa.training.config.pretext import (
     ArniqaConfig,
     ContriqueConfig,
@@ -40,23 +37,6 @@ from vlqa.training.qpt import QptObjective
 from vlqa.training.re_iqa import ReIqaObjective
 
 _WHOLE_AND_HALF = Scales((1.0, 0.5))
-
-
-def encoder_of(config: EncoderConfig) -> ImageEncoder:
-    """A new encoder with random start values, or a ResNet's published ones.
-
-    Raises:
-        CheckpointError: start values that do not fit.
-    """
-    encoder = build_encoder(config.model_dump(mode="json", exclude={"weights"}))
-    if config.weights is not None:
-        given = resnet_under(find_state_dict(read_checkpoint(config.weights)), "")
-        state = encoder.state_dict() | {
-            name: value for name, value in given.items() if not name.startswith("trunk.fc.")
-        }
-        check_names(state, encoder.state_dict(), f"the encoder ({config.weights})")
-        encoder.load_state_dict(state)
-    return encoder
 
 
 def build_grepq_low(config: GrepqLowConfig) -> Run:

@@ -6,13 +6,11 @@ import numpy as np
 
 from vlqa.data.rated import Labels, RatedPhotos
 from vlqa.data.training_sets import Interleaved
-from vlqa.errors import ConfigError
-from vlqa.hub import load
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.pretext import encoder_of
+from vlqa.training.build.encoders import encoder_of, encoder_of_model
 from vlqa.training.build.rated import read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.config.regression import RegressionConfig
@@ -43,11 +41,5 @@ def build(config: RegressionConfig) -> Run:
 
 def _encoder(config: RegressionConfig) -> ImageEncoder:
     if isinstance(config.encoder, str):
-        start = load(config.encoder, device="cpu")
-        if not isinstance(start, EncoderPredictor) or len(start.encoders) != 1:
-            raise ConfigError(
-                f"encoder: {config.encoder} is no model of one image encoder; give one, or an architecture"
-            )
-        (encoder,) = start.encoders.values()
-        return encoder.requires_grad_(True)
+        return encoder_of_model(config.encoder, "encoder").requires_grad_(True)
     return encoder_of(config.encoder)

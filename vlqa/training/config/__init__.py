@@ -14,6 +14,7 @@ from vlqa.errors import ConfigError, did_you_mean
 from vlqa.resources import bundled
 from vlqa.training.config.clip import ClipIqaPlusConfig, GrepqHighConfig, LiqeConfig, QualiClipConfig
 from vlqa.training.config.common import OptimizerConfig, TrainConfig
+from vlqa.training.config.distillation import DistillationConfig
 from vlqa.training.config.multitask import MultitaskConfig
 from vlqa.training.config.pretext import ArniqaConfig, ContriqueConfig, GrepqLowConfig, QptConfig, ReIqaConfig
 from vlqa.training.config.pristine import PristineConfig
@@ -23,6 +24,7 @@ __all__ = ["METHODS", "MultitaskConfig", "OptimizerConfig", "PristineConfig", "T
 
 METHODS: dict[str, type[TrainConfig | PristineConfig]] = {
     "multitask": MultitaskConfig,
+    "distillation": DistillationConfig,
     "liqe": LiqeConfig,
     "grepq-high": GrepqHighConfig,
     "qualiclip": QualiClipConfig,

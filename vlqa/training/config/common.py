@@ -46,15 +46,15 @@ class EncoderConfig(Strict):
 
     trunk: dict[str, Any]
     head: tuple[int, ...] = ()
-    statistics: Literal["imagenet"] | None = None
+    statistics: Literal["imagenet", "clip"] | None = None
     weights: Path | None = Field(default=None, description="start values of a ResNet, under torchvision's names")
 
 
 class OptimizerConfig(Strict):
-    """AdamW, SGD or LARS, with linear warm-up and cosine decay."""
+    """AdamW, SGD, LARS or Muon (with AdamW for all but convolutions), with linear warm-up and cosine decay."""
 
-    kind: Literal["adamw", "sgd", "lars"] = "adamw"
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD and LARS")
+    kind: Literal["adamw", "sgd", "lars", "muon"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD, LARS and Muon")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
     warmup_steps: int = Field(default=200, ge=0)

@@ -1,0 +1,46 @@
+"""Encoders to start from: new ones, and those of saved models."""
+
+from __future__ import annotations
+
+from vlqa.artifacts import read_checkpoint
+from vlqa.errors import ConfigError
+from vlqa.hub import load
+from vlqa.models.encoder_weights import resnet_under
+from vlqa.models.image_encoder import ImageEncoder, build_encoder
+from vlqa.models.loading import check_names, find_state_dict
+from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.training.config.common import EncoderConfig
+
+
+def encoder_of(config: EncoderConfig) -> ImageEncoder:
+    """A new encoder with random start values, or a ResNet's published ones.
+
+    Raises:
+        CheckpointError: start values that do not fit.
+    """
+    encoder = build_encoder(config.model_dump(mode="json", exclude={"weights"}))
+    if config.weights is not None:
+        given = resnet_under(find_state_dict(read_checkpoint(config.weights)), "")
+        state = encoder.state_dict() | {
+            name: value for name, value in given.items() if not name.startswith("trunk.fc.")
+        }
+        check_names(state, encoder.state_dict(), f"the encoder ({config.weights})")
+        encoder.load_state_dict(state)
+    return encoder
+
+
+def encoder_of_model(model: str, key: str) -> ImageEncoder:
+    """The one encoder of a saved model.
+
+    Args:
+        model: its folder or name.
+        key: of the recipe, for the message.
+
+    Raises:
+        ConfigError: it has none, or several.
+    """
+    start = load(model, device="cpu")
+    if not isinstance(start, EncoderPredictor) or len(start.encoders) != 1:
+        raise ConfigError(f"{key}: {model} is no model of one image encoder; give one, or an architecture")
+    (encoder,) = start.encoders.values()
+    return encoder

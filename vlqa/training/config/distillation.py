@@ -1,0 +1,27 @@
+"""The recipe of an encoder that learns what a teacher sees, and what damage looks like."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vlqa.training.config.common import EncoderConfig, Strict, TrainConfig
+from vlqa.training.config.pictures import PicturesConfig
+
+
+class DistillationLosses(Strict):
+    """Weights of the losses."""
+
+    maps: float = Field(default=1.0, ge=0, description="of the teacher, position by position, by linear heads")
+    type: float = Field(default=0.3, ge=0, description="of the damage, from the pooled features")
+    opinion: float = Field(default=0.3, ge=0, description="that people have of the damage, from the pooled features")
+
+
+class DistillationConfig(TrainConfig):
+    """An encoder, a teacher, and the pictures that both see."""
+
+    method: Literal["distillation"]
+    data: PicturesConfig
+    encoder: EncoderConfig
+    objective: DistillationLosses = DistillationLosses()
