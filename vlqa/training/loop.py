@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from vlqa import hub
 from vlqa.artifacts import atomic_write
 from vlqa.errors import ConfigError, VLQAError
+from vlqa.runtime import keep_freed_memory
 from vlqa.training.build import build_run
 from vlqa.training.checkpoint import last_state, random_state, restore_random_state, write_state
 from vlqa.training.config import OptimizerConfig, PristineConfig, TrainConfig, read_config
@@ -62,6 +63,7 @@ def train(
         config = read_config(config, overrides)
     if isinstance(config, PristineConfig):
         return fit_pristine(config)
+    keep_freed_memory()
     accelerator = Accelerator(
         mixed_precision="no",  # it is one for all runs of a process: the recipe's precision is a matter of this loop
         dataloader_config=DataLoaderConfiguration(split_batches=True),

@@ -112,4 +112,4 @@ class MobileNetV2Teacher(nn.Module):
             padding=padding,
             groups=width_out if kind.startswith("DEPTHWISE") else 1,
         )
-        return x if width_out < width_in else F.relu6(x)
+        return x if width_out < width_in else F.relu6(x, inplace=True)
