@@ -192,12 +192,14 @@ def build_optimizer(objective: torch.nn.Module, config: OptimizerConfig) -> torc
 
 
 def _muon(objective: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Orthogonal steps for convolutions, of the size that AdamW's have; AdamW for all other weights."""
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim == 4], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim in (2, 3)], "weight_decay": config.weight_decay, "use_fallback": True},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "use_fallback": True},
+    """Orthogonal steps for convolutions over neighbours; AdamW for all other weights, linear readings among them."""
+    turned, others = _decayed_apart(objective, config.weight_decay)
+    wide = [p for p in turned["params"] if p.ndim == 4 and p.shape[-1] > 1]
+    rest = [p for p in turned["params"] if not (p.ndim == 4 and p.shape[-1] > 1)]
+    groups = [
+        {**turned, "params": wide},
+        {**turned, "params": rest, "use_fallback": True},
+        {**others, "use_fallback": True},
     ]
     optimizer: torch.optim.Optimizer = timm.optim.Muon(groups, lr=config.learning_rate, momentum=config.momentum)
     return optimizer

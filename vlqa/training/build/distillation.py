@@ -8,8 +8,8 @@ from vlqa.errors import ConfigError
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.pictures import pictures_of
 from vlqa.training.build.encoders import encoder_of
+from vlqa.training.build.pictures import pictures_of
 from vlqa.training.build.run import Run
 from vlqa.training.config.distillation import DistillationConfig
 from vlqa.training.distillation import DistillationObjective
