@@ -13,7 +13,8 @@ from torch import Tensor
 from vlqa.errors import ConfigError
 from vlqa.hub.options import common_options
 from vlqa.hub.statistics import read_statistics
-from vlqa.models.image_encoder import ImageEncoder, build_encoder
+from vlqa.models.fusion import FusionEncoder, build_any_encoder
+from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
 from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
@@ -37,7 +38,7 @@ class EncoderParts:
 
     name: str
     method: str
-    encoders: Mapping[str, ImageEncoder]
+    encoders: Mapping[str, ImageEncoder | FusionEncoder]
     view: Scales = field(default_factory=Scales)
     normalize: bool = False
     regressor: LinearRegressor | None = None
@@ -77,7 +78,7 @@ class EncoderParts:
 def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], _: Path) -> EncoderParts:
     """A model from what `describe` gave."""
     encoders = {
-        role: build_encoder(architecture, under(weights, f"encoders.{role}."))
+        role: build_any_encoder(architecture, under(weights, f"encoders.{role}."))
         for role, architecture in config["encoders"].items()
     }
     regressor, statistics = config.get("regressor"), config.get("statistics")

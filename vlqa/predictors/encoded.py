@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vlqa import artifacts
 from vlqa.functional.similarity import unit
+from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.base import ImagePredictor, Reading, Sight
 from vlqa.predictors.views import Scales
@@ -35,7 +36,7 @@ class EncoderPredictor(ImagePredictor):
 
     def __init__(
         self,
-        encoders: Mapping[str, ImageEncoder],
+        encoders: Mapping[str, ImageEncoder | FusionEncoder],
         view: Scales,
         *,
         normalize: bool,
@@ -73,3 +74,9 @@ class EncoderPredictor(ImagePredictor):
         parts = torch.split(scales, [encoder.embed_dim for encoder in self.encoders.values()], dim=2)
         joined = [unit(part) if self.normalize else part for part in parts]
         return torch.cat([part.mean(dim=1).flatten() for part in joined])
+
+
+def only_encoder(predictor: object) -> ImageEncoder | None:
+    """The encoder of a predictor that has one view and one encoder; None where it has others."""
+    encoders = list(predictor.encoders.values()) if isinstance(predictor, EncoderPredictor) else []
+    return encoders[0] if len(encoders) == 1 and isinstance(encoders[0], ImageEncoder) else None

@@ -16,6 +16,7 @@ from vlqa import artifacts
 from vlqa.errors import ConfigError, ImageWarning
 from vlqa.functional.gaussian import gaussian_distance, grepq_low_quality, mean_covariance
 from vlqa.functional.sharpness import select_pristine
+from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.pipeline import Route, encode_images
 from vlqa.predictors.base import Reading, Sight, as_iterable
@@ -72,7 +73,7 @@ class PristinePredictor(EncoderPredictor):
 
     def __init__(
         self,
-        encoders: Mapping[str, ImageEncoder],
+        encoders: Mapping[str, ImageEncoder | FusionEncoder],
         statistics: PristineStatistics | None,
         grid: PatchGrid | None = None,
         *,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vlqa import artifacts
 from vlqa.errors import ConfigError, VLQAError
+from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.base import Reading
 from vlqa.predictors.encoded import EncoderPredictor
@@ -63,7 +64,7 @@ class RegressionPredictor(EncoderPredictor):
 
     def __init__(
         self,
-        encoders: Mapping[str, ImageEncoder],
+        encoders: Mapping[str, ImageEncoder | FusionEncoder],
         view: Scales,
         regressor: LinearRegressor | None = None,
         *,

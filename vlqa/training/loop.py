@@ -193,13 +193,14 @@ def build_optimizer(objective: torch.nn.Module, config: OptimizerConfig) -> torc
 
 def _muon(objective: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Orthogonal steps for convolutions over neighbours; AdamW for all other weights, linear readings among them."""
-    turned, others = _decayed_apart(objective, config.weight_decay)
-    wide = [p for p in turned["params"] if p.ndim == 4 and p.shape[-1] > 1]
-    rest = [p for p in turned["params"] if not (p.ndim == 4 and p.shape[-1] > 1)]
-    groups = [
-        {**turned, "params": wide},
-        {**turned, "params": rest, "use_fallback": True},
-        {**others, "use_fallback": True},
+    decayed, others = _decayed_apart(objective, config.weight_decay)
+    kernels = [p for p in decayed["params"] if p.ndim == 4]
+    linear = {"lr": config.linear_learning_rate or config.learning_rate, "use_fallback": True}
+    groups: list[dict[str, Any]] = [
+        {**decayed, "params": [p for p in kernels if p.shape[-1] > 1]},
+        {**decayed, "params": [p for p in kernels if p.shape[-1] == 1], "use_fallback": True},
+        {**decayed, "params": [p for p in decayed["params"] if p.ndim != 4], **linear},
+        {**others, **linear},
     ]
     optimizer: torch.optim.Optimizer = timm.optim.Muon(groups, lr=config.learning_rate, momentum=config.momentum)
     return optimizer

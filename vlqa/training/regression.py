@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.training.objective import Objective
 
@@ -19,7 +20,7 @@ class RegressionObjective(Objective):
         spread: deviation of the opinions, in which the loss is measured.
     """
 
-    def __init__(self, encoder: ImageEncoder, middle: float, spread: float) -> None:
+    def __init__(self, encoder: ImageEncoder | FusionEncoder, middle: float, spread: float) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(encoder.embed_dim, 1)

@@ -18,7 +18,7 @@ from vlqa.hub.encoded import EncoderParts
 from vlqa.hub.store import load
 from vlqa.models.encoder_weights import named_tensors, resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
-from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.encoded import only_encoder
 from vlqa.predictors.views import Scales
 
 
@@ -66,11 +66,10 @@ def read(name: str, files: Mapping[str, Path]) -> EncoderParts:
 
 def _encoder(file: Path, layout: Layout, statistics: str | None) -> ImageEncoder:
     if file.is_dir():  # of a run of vlqa train, so that both halves of Re-IQA can be trained here
-        trained = load(file, device="cpu")
-        if not isinstance(trained, EncoderPredictor) or len(trained.encoders) != 1:
+        trained = only_encoder(load(file, device="cpu"))
+        if trained is None:
             raise CheckpointError(f"{file}: expected a model of one image encoder; vlqa train writes one")
-        (encoder,) = trained.encoders.values()
-        return encoder
+        return trained
     with naming(file):
         checkpoint = artifacts.read_checkpoint(file)
         weights = named_tensors(checkpoint, ("model", "state_dict"), (layout.trunk, layout.projector))

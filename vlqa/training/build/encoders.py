@@ -1,14 +1,17 @@
-"""Encoders to start from: new ones, and those of saved models."""
+"""What runs start from: new encoders, and encoders and backbones of saved models."""
 
 from __future__ import annotations
 
 from vlqa.artifacts import read_checkpoint
 from vlqa.errors import ConfigError
 from vlqa.hub import load
+from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.encoder_weights import resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
 from vlqa.models.loading import check_names, find_state_dict
-from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.encoded import only_encoder
+from vlqa.predictors.ensemble import EnsemblePredictor
+from vlqa.predictors.prompted import PromptPredictor
 from vlqa.training.config.common import EncoderConfig
 
 
@@ -39,8 +42,25 @@ def encoder_of_model(model: str, key: str) -> ImageEncoder:
     Raises:
         ConfigError: it has none, or several.
     """
-    start = load(model, device="cpu")
-    if not isinstance(start, EncoderPredictor) or len(start.encoders) != 1:
+    encoder = only_encoder(load(model, device="cpu"))
+    if encoder is None:
         raise ConfigError(f"{key}: {model} is no model of one image encoder; give one, or an architecture")
-    (encoder,) = start.encoders.values()
     return encoder
+
+
+def backbone_of_model(model: str, key: str) -> ClipBackbone:
+    """Both towers of a saved model, without any adapter.
+
+    Args:
+        model: its folder or name.
+        key: of the recipe, for the message.
+
+    Raises:
+        ConfigError: it has no text tower.
+    """
+    start = load(model, device="cpu")
+    if isinstance(start, PromptPredictor | EnsemblePredictor) and start.backbone.adapters is not None:
+        start = load(model, adapter=None, device="cpu")
+    if not isinstance(start, PromptPredictor | EnsemblePredictor):
+        raise ConfigError(f"{key}: {model} has no text tower of its own; mini has")
+    return start.backbone

@@ -9,18 +9,16 @@ import torch
 
 from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
 from vlqa.errors import ConfigError
-from vlqa.hub import load
 from vlqa.models.clip import ClipBackbone, build_backbone
 from vlqa.models.loading import check_names
 from vlqa.models.lora import Adapters
 from vlqa.models.quality_encoder import QualityEncoder
 from vlqa.models.vocabulary import pruned_vocabulary, words
 from vlqa.predictors.multitask import MultitaskPredictor
-from vlqa.predictors.prompted import PromptPredictor
 from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
-from vlqa.training.build.encoders import encoder_of_model
+from vlqa.training.build.encoders import backbone_of_model, encoder_of_model
 from vlqa.training.build.pictures import pictures_of
 from vlqa.training.build.rated import labels_of
 from vlqa.training.build.run import Run
@@ -58,11 +56,7 @@ def _backbone(config: ModelConfig, contents: Sequence[str]) -> ClipBackbone:
         if config.trunk is not None:
             _start_trunk(backbone, config.trunk)
     else:
-        start = load(str(config.start), adapter=None, device="cpu")
-        start = getattr(start, "high", start)
-        if not isinstance(start, PromptPredictor):
-            raise ConfigError(f"model.start: {config.start} has no text tower of its own; mini has")
-        backbone = start.backbone.requires_grad_(True)
+        backbone = backbone_of_model(str(config.start), "model.start").requires_grad_(True)
     if config.lora is not None:
         Adapters(backbone).add(config.lora.name, config.lora.options())
     return backbone

@@ -6,14 +6,15 @@ import numpy as np
 
 from vlqa.data.rated import Labels, RatedPhotos
 from vlqa.data.training_sets import Interleaved
+from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.encoders import encoder_of, encoder_of_model
+from vlqa.training.build.encoders import backbone_of_model, encoder_of, encoder_of_model
 from vlqa.training.build.rated import read_rated
 from vlqa.training.build.run import Run
-from vlqa.training.config.regression import RegressionConfig
+from vlqa.training.config.regression import FusionConfig, RegressionConfig
 from vlqa.training.regression import RegressionObjective
 
 
@@ -39,7 +40,15 @@ def build(config: RegressionConfig) -> Run:
     return Run(objective, samples, entry.per_batch, predictor)
 
 
-def _encoder(config: RegressionConfig) -> ImageEncoder:
+def _encoder(config: RegressionConfig) -> ImageEncoder | FusionEncoder:
     if isinstance(config.encoder, str):
         return encoder_of_model(config.encoder, "encoder").requires_grad_(True)
+    if isinstance(config.encoder, FusionConfig):
+        options = config.encoder.model_dump(include={"normalize", "gate"})
+        high = backbone_of_model(config.encoder.high, "encoder.high")
+        high.text.requires_grad_(False)  # is not asked
+        high.log_scale.requires_grad_(False)
+        high.visual.requires_grad_(True)
+        low = encoder_of_model(config.encoder.low, "encoder.low")
+        return FusionEncoder(high, low.requires_grad_(True), **options)
     return encoder_of(config.encoder)

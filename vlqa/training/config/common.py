@@ -56,6 +56,9 @@ class OptimizerConfig(Strict):
     kind: Literal["adamw", "sgd", "lars", "muon"] = "adamw"
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD, LARS and Muon")
     learning_rate: float = Field(default=1e-3, gt=0)
+    linear_learning_rate: float | None = Field(
+        default=None, gt=0, description="of Muon's runs: of linear layers, gains and biases; null: as learning_rate"
+    )
     weight_decay: float = Field(default=0.02, ge=0)
     warmup_steps: int = Field(default=200, ge=0)
     final_fraction: float = Field(default=0.01, ge=0, le=1)

@@ -17,9 +17,18 @@ class RegressionData(Strict):
     workers: int = Field(default=1, ge=0)
 
 
+class FusionConfig(Strict):
+    """Two saved models whose encoders stand side by side: a vision-language one and one of image encoders."""
+
+    high: str
+    low: str
+    normalize: bool = False
+    gate: bool = False
+
+
 class RegressionConfig(TrainConfig):
-    """An encoder with a linear head; `encoder` is an architecture, or the folder of a saved model."""
+    """An encoder with a linear head; `encoder` is an architecture, the folder of a saved model, or two of them."""
 
     method: Literal["regression"]
     data: RegressionData
-    encoder: EncoderConfig | str
+    encoder: EncoderConfig | FusionConfig | str
