@@ -11,11 +11,11 @@ from vlqa.training.config.pictures import PicturesConfig
 
 
 class DistillationLosses(Strict):
-    """Weights of the losses."""
+    """Weights of the losses; the gradient of type is some thirty times that of maps, and that of opinion five times."""
 
     maps: float = Field(default=1.0, ge=0, description="of the teacher, position by position, by linear heads")
-    type: float = Field(default=0.3, ge=0, description="of the damage, from the pooled features")
-    opinion: float = Field(default=0.3, ge=0, description="that people have of the damage, from the pooled features")
+    type: float = Field(default=0.02, ge=0, description="of the damage, from the pooled features")
+    opinion: float = Field(default=0.03, ge=0, description="that people have of the damage, from the pooled features")
 
 
 class DistillationConfig(TrainConfig):
