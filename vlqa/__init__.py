@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vlqa.predictors.multitask import MultitaskPredictor
     from vlqa.prompts import PromptSet
     from vlqa.training.loop import train
-    from vlqa.types import Assessment
+    from vlqa.types import Assessment, Explanation
 
 _WHERE = {
     "vlqa.data.degrade": ("degrade",),
@@ -59,7 +59,7 @@ _WHERE = {
     "vlqa.predictors.multitask": ("MultitaskPredictor",),
     "vlqa.prompts": ("PromptSet",),
     "vlqa.training.loop": ("train",),
-    "vlqa.types": ("Assessment",),
+    "vlqa.types": ("Assessment", "Explanation"),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -68,6 +68,7 @@ __all__ = [
     "Assessment",
     "CheckpointError",
     "ConfigError",
+    "Explanation",
     "ImageDecodeError",
     "ImageWarning",
     "Manifest",

@@ -68,6 +68,23 @@ class Assessment:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True)
+class Explanation(Assessment):
+    """An assessment and what it rests on; `None` where the method has no such thing.
+
+    Attributes:
+        joint_probabilities: probability of each sentence of joint prompts, which sum to 1; the marginal ones are sums.
+        attributes: probability of the positive sentence of each pair that was asked for, by the name of the pair, or of
+            each label.
+        shares: of the two views in the score, "high" and "low", which sum to 1: of w·(score − lowest score of its
+            scale), where w is the view's weight.
+    """
+
+    joint_probabilities: dict[str, float] | None = None
+    attributes: dict[str, float] | None = None
+    shares: dict[str, float] | None = None
+
+
 class Encoder(Protocol):
     """Turns pictures into feature vectors."""
 

@@ -94,6 +94,30 @@ def test_the_suffix_chooses_the_format_and_no_partial_file_stays(score, folder, 
         assert len(output.read_text().splitlines()) == 3 + name.endswith("csv")
 
 
+@pytest.mark.parametrize("name", ["s.jsonl", "s.csv", "s.parquet"])
+def test_an_explained_record_has_three_more_fields(score, folder, tmp_path, name) -> None:
+    prompts = tmp_path / "mine.yaml"
+    prompts.write_text("kind: attributes\npairs: {sharp: [sharp, blurred], bright: [bright, dark]}\n")
+    result = score(folder, "--attributes", prompts, "--output", tmp_path / name)
+    assert (result.exit_code, result.stdout) == (0, ""), result.output
+    if name.endswith("parquet"):
+        rows = pq.read_table(tmp_path / name).to_pylist()
+        attributes, joint = dict(rows[0]["attributes"]), dict(rows[0]["joint_probabilities"])
+    else:
+        text = (tmp_path / name).read_text()
+        rows = records(text) if name.endswith("jsonl") else list(csv.DictReader(io.StringIO(text)))
+        fields = (rows[0]["attributes"], rows[0]["joint_probabilities"])
+        attributes, joint = (json.loads(field) if isinstance(field, str) else field for field in fields)
+    assert list(rows[0]) == [*FIELDS, "joint_probabilities", "attributes", "shares"]
+    assert list(attributes) == ["sharp", "bright"] and all(0 <= value <= 1 for value in attributes.values())
+    assert len(joint) == 12 and sum(joint.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_explanation_of_a_comparison_is_wrong_use(score, folder) -> None:
+    result = score(folder, "--explain", "--reference", folder)
+    assert isinstance(result.exception, ConfigError) and "--explain" in str(result.exception)
+
+
 def test_a_table_names_every_picture(score, folder, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     table = score(folder, "--format", "table").stdout

@@ -18,6 +18,7 @@ from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
 from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
 from vlqa.predictors.views import PatchGrid, Scales, WholeImage
 from vlqa.prompts import PromptSet
+from vlqa.types import Assessment, Explanation
 
 TRUNK: dict[str, Any] = {"trunk": {"kind": "quality", "widths": [4], "blocks": [1]}, "head": [8, 8]}
 IMAGES = pictures(5, lowest=40)
@@ -54,6 +55,49 @@ def test_an_assessment_tells_the_views_apart() -> None:
         assert record.raw == pytest.approx(of_high.raw + of_low.raw)
         assert record.scene == of_high.scene and record.quality_probabilities is not None
         assert record.digest == both().digest[:16] != of_high.digest
+
+
+def test_an_explanation_tells_what_the_score_rests_on() -> None:
+    ensemble = both((1.0, 2.0))
+    found = ensemble.assess([*IMAGES, b"no picture"], attributes=[("sharp", "blurred"), ("bright", "dark")])
+    plain = ensemble.assess([*IMAGES, b"no picture"])
+    assert all(type(record) is Assessment for record in plain)
+    joint = ensemble.probabilities(IMAGES)
+    claims = ensemble.probabilities(IMAGES, [("sharp", "blurred"), ("bright", "dark")])
+    for row, (record, same) in enumerate(zip(found[:-1], plain, strict=False)):
+        assert isinstance(record, Explanation)
+        assert {name: value for name, value in record.as_dict().items() if name in same.as_dict()} == same.as_dict()
+        assert record.joint_probabilities is not None and record.quality_probabilities is not None
+        assert list(record.joint_probabilities.values()) == pytest.approx(joint[row], rel=1e-4)
+        bad = sum(value for text, value in record.joint_probabilities.items() if "bad quality" in text)
+        assert bad == pytest.approx(record.quality_probabilities["bad"], rel=1e-4)
+        assert record.attributes is not None and list(record.attributes.values()) == pytest.approx(claims[row], rel=1e-4)
+        assert record.shares is not None and record.high is not None and record.low is not None
+        above = [record.high - 1, 2 * record.low]  # over the lowest score of each scale, 1 and 0
+        assert record.shares == pytest.approx({"high": above[0] / sum(above), "low": above[1] / sum(above)})
+    assert isinstance(found[-1], Explanation) and found[-1].error and found[-1].shares is None
+    (bare,) = both((1.0, 0.0)).assess(IMAGES[0], explain=True)
+    assert isinstance(bare, Explanation) and bare.shares == {"high": 1.0, "low": 0.0} and bare.attributes is None
+
+
+def test_a_model_without_a_text_tower_has_no_attributes() -> None:
+    _, low = views()
+    (record,) = low.assess(IMAGES[0], explain=True)
+    assert isinstance(record, Explanation) and record.joint_probabilities is None and record.shares is None
+    with pytest.raises(ConfigError, match="it has no text tower"):
+        low.assess(IMAGES[0], attributes=["good", "bad"])
+
+
+def test_explanations_from_features() -> None:
+    high, low = views()
+    regressor = LinearRegressor(torch.arange(8, dtype=torch.float64), 1.0, (0.0, 10.0))
+    linear = RegressionPredictor(low.encoders, Scales(), regressor, normalize=False, name="linear")
+    ensemble = EnsemblePredictor(high, linear, weights=(1, 0.1), name="both")
+    found = ensemble.assess_features(ensemble.embed(IMAGES), attributes=["a city", "a forest"])
+    expected = ensemble.assess(IMAGES, attributes=["a city", "a forest"])
+    for one, other in zip(found, expected, strict=True):
+        assert isinstance(one, Explanation) and isinstance(other, Explanation)
+        assert one.attributes == pytest.approx(other.attributes) and one.shares == pytest.approx(other.shares)
 
 
 def test_features_lie_side_by_side() -> None:

@@ -7,21 +7,22 @@ import csv
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Assessment))
 _PARQUET_ROWS = 4096  # rows a group: what a run that breaks off loses at most
 
 Write = Callable[[Assessment], None]
 
 
 @contextlib.contextmanager
-def open_writer(format: str, output: Path | None, scale: tuple[float, float]) -> Iterator[Write]:
+def open_writer(
+    format: str, output: Path | None, scale: tuple[float, float], record: type[Assessment] = Assessment
+) -> Iterator[Write]:
     """A function that writes one record.
 
     A file is written as `<output>.partial` and takes its name when all records are in it; after a broken run what was
@@ -31,12 +32,13 @@ def open_writer(format: str, output: Path | None, scale: tuple[float, float]) ->
         format: "table", "jsonl", "csv" or "parquet".
         output: file, or None for standard output.
         scale: of the predictor, for the heading of a table.
+        record: what is written, an `Assessment` or an `Explanation`, whose fields are the columns.
 
     Raises:
         ConfigError: the file cannot be written.
     """
     if output is None:
-        with _writer(format, sys.stdout, scale) as write:
+        with _writer(format, sys.stdout, scale, record) as write:
             yield write
         return
     try:
@@ -53,7 +55,7 @@ def open_writer(format: str, output: Path | None, scale: tuple[float, float]) ->
         raise ConfigError(f"--output {output}: cannot be written ({error.strerror})") from None
     records = 0
     try:
-        with file, _writer(format, file, scale) as write:
+        with file, _writer(format, file, scale, record) as write:
 
             def counting(record: Assessment) -> None:
                 nonlocal records
@@ -69,12 +71,15 @@ def open_writer(format: str, output: Path | None, scale: tuple[float, float]) ->
         partial.replace(target)
 
 
-def _writer(format: str, file: IO[Any], scale: tuple[float, float]) -> contextlib.AbstractContextManager[Write]:
+def _writer(
+    format: str, file: IO[Any], scale: tuple[float, float], record: type[Assessment]
+) -> contextlib.AbstractContextManager[Write]:
+    fields = [field.name for field in dataclasses.fields(record)]
     if format == "table":
         return _table(file, scale)
     if format == "csv":
-        return _csv(file)
-    return _parquet(file) if format == "parquet" else _json_lines(file)
+        return _csv(file, fields)
+    return _parquet(file, fields) if format == "parquet" else _json_lines(file)
 
 
 @contextlib.contextmanager
@@ -88,8 +93,8 @@ def _json_lines(file: IO[str]) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def _csv(file: IO[str]) -> Iterator[Write]:
-    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+def _csv(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
+    writer = csv.DictWriter(file, fields, lineterminator="\n")
     writer.writeheader()
 
     def write(record: Assessment) -> None:
@@ -103,14 +108,15 @@ def _csv(file: IO[str]) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def _parquet(file: IO[bytes]) -> Iterator[Write]:
+def _parquet(file: IO[bytes], fields: Sequence[str]) -> Iterator[Write]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     probabilities = pa.map_(pa.string(), pa.float64())
-    kinds: dict[str, Any] = dict.fromkeys(FIELDS, pa.string())
+    kinds: dict[str, Any] = dict.fromkeys(fields, pa.string())
     kinds |= dict.fromkeys(("quality", "raw", "high", "low"), pa.float64())
-    kinds |= dict.fromkeys((name for name in FIELDS if name.endswith("_probabilities")), probabilities)
+    kinds |= dict.fromkeys((name for name in fields if name.endswith("_probabilities")), probabilities)
+    kinds |= dict.fromkeys((name for name in ("attributes", "shares") if name in fields), probabilities)
     kinds |= {"interval": pa.list_(pa.float64(), 2), "out_of_distribution": pa.bool_()}
     schema = pa.schema(list(kinds.items()))
     rows: list[dict[str, Any]] = []

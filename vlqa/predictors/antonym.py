@@ -60,14 +60,14 @@ class AntonymPredictor(PromptPredictor):
 
     @torch.no_grad()
     def _texts(self, prompts: PromptSet) -> Tensor:
-        if self.context is None or prompts is not self.prompts or self._held is not None:
+        if self.context is None or prompts is not self.prompts or self._held:
             return super()._texts(prompts)
         return unit(self.context(self.backbone)).cpu()
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return self._mean(self._probabilities(features, self.prompts))
 
-    def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
+    def _told(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         probabilities = self._probabilities(features, self.prompts)
         scores = self._mean(probabilities)
         return [

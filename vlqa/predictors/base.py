@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,10 @@ from torch import Tensor
 
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
 from vlqa.pipeline import Route, encode_images
-from vlqa.types import Assessment
+from vlqa.types import Assessment, Explanation
 
 if TYPE_CHECKING:
+    from vlqa.prompts import Prompts
     from vlqa.types import ImageLike, Images
 
 
@@ -65,11 +67,13 @@ class ImagePredictor(ABC):
     Attributes:
         scale: (lowest, highest) score.
         feature_slices: where each view's part lies in a row of features.
+        explains: whether its assessments are explanations; of the copy that one call of `assess` reads with.
         scores_from_features: whether `predict_features` can give the scores that `predict` gives.
     """
 
     method: ClassVar[str]
     scores_from_features: ClassVar[bool] = True
+    explains: bool = False
     scale: tuple[float, float]
     feature_slices: Mapping[str, slice]
 
@@ -110,17 +114,30 @@ class ImagePredictor(ABC):
         """
         return self._collect(images, self._embedding(), lambda rows: rows, (self.width,)).astype(np.float32)
 
-    def assess(self, images: Images) -> list[Assessment]:
-        """Everything the method knows of each image, in order; an image that fails has `error`."""
-        return list(self.assess_stream(images))
+    def assess(self, images: Images, *, explain: bool = False, attributes: Prompts | None = None) -> list[Assessment]:
+        """Everything the method knows of each image, in order; an image that fails has `error`.
 
-    def assess_stream(self, images: Images) -> Iterator[Assessment]:
-        """As `assess`, one at a time: images may be a generator without end."""
-        for name, features, error in self._encoded(images, self._assessing()):
+        Args:
+            images: as for `predict`.
+            explain: tell what the assessment rests on as well: each one is an `Explanation`.
+            attributes: pairs of opposite sentences, labels, or a PromptSet, its bundled name or path, whose
+                probabilities are told as well; explains.
+
+        Raises:
+            ConfigError: attributes for a model without a text tower.
+        """
+        return list(self.assess_stream(images, explain=explain, attributes=attributes))
+
+    def assess_stream(
+        self, images: Images, *, explain: bool = False, attributes: Prompts | None = None
+    ) -> Iterator[Assessment]:
+        """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
+        reader = self._reader(explain or attributes is not None, attributes)
+        for name, features, error in reader._encoded(images, reader._assessing()):
             if features is None:
-                yield self._failed(name, error)
+                yield reader._failed(name, error)
             else:
-                yield self._assessment(name, self._details(features[None])[0])
+                yield reader._assessment(name, reader._details(features[None])[0])
 
     def predict_features(self, features: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The scores `predict` gives, from stored features (n, d); a row of NaN gives NaN.
@@ -130,13 +147,21 @@ class ImagePredictor(ABC):
         """
         return self._score(self._scorable(features)).double().numpy()
 
-    def assess_features(self, features: npt.ArrayLike, paths: Sequence[str | None] | None = None) -> list[Assessment]:
+    def assess_features(
+        self,
+        features: npt.ArrayLike,
+        paths: Sequence[str | None] | None = None,
+        *,
+        explain: bool = False,
+        attributes: Prompts | None = None,
+    ) -> list[Assessment]:
         """The assessments `assess` gives, from stored features (n, d) and optionally the images' paths."""
+        reader = self._reader(explain or attributes is not None, attributes)
         rows = self._scorable(features)
         names = [None] * len(rows) if paths is None else list(paths)
         if len(names) != len(rows):
             raise ConfigError(f"expected one path for each of {len(rows)} rows of features, got {len(names)}")
-        return [self._assessment(name, details) for name, details in zip(names, self._details(rows), strict=True)]
+        return [reader._assessment(name, details) for name, details in zip(names, reader._details(rows), strict=True)]
 
     @abstractmethod
     def _embedding(self) -> tuple[Sight, ...]:
@@ -157,6 +182,14 @@ class ImagePredictor(ABC):
     def _assessing(self) -> tuple[Sight, ...]:
         """What `_details` is given: as for scores, unless an assessment tells more."""
         return self._scoring()
+
+    def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
+        """What one call of `assess` reads with: a copy that knows what is asked."""
+        if attributes is not None:
+            raise ConfigError(f"{self.name} reads no prompts, so it has no attributes: it has no text tower")
+        reader = copy.copy(self)
+        reader.explains = explain
+        return reader
 
     def _encoded(
         self, images: Images, sights: Sequence[Sight]
@@ -201,14 +234,16 @@ class ImagePredictor(ABC):
 
     def _assessment(self, name: str | None, details: dict[str, Any]) -> Assessment:
         common: dict[str, Any] = {"path": name, "model": self.name, "digest": self.digest[:16]}
+        record = Explanation if self.explains else Assessment
         if not np.isfinite(details["raw"]):
-            return Assessment(**common, error="the features are not finite; encode the image again")
+            return record(**common, error="the features are not finite; encode the image again")
         low, high = self.scale
         quality = min(1.0, max(0.0, (details["raw"] - low) / (high - low)))
-        return Assessment(**common, quality=quality, **details)
+        return record(**common, quality=quality, **details)
 
     def _failed(self, name: str | None, error: VLQAError | None) -> Assessment:
-        return Assessment(path=name, model=self.name, digest=self.digest[:16], error=_one_line(error))
+        record = Explanation if self.explains else Assessment
+        return record(path=name, model=self.name, digest=self.digest[:16], error=_one_line(error))
 
     def _scorable(self, features: npt.ArrayLike) -> Tensor:
         if not self.scores_from_features:

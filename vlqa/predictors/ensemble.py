@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy.typing as npt
 from jaxtyping import Float
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from vlqa.models.clip_backbone import ClipBackbone
     from vlqa.prompts import Prompts, PromptSet
-    from vlqa.types import Assessment, Images
+    from vlqa.types import Images
 
 
 class EnsemblePredictor(ImagePredictor):
@@ -92,11 +91,11 @@ class EnsemblePredictor(ImagePredictor):
         """The probabilities `probabilities` gives, from stored features (n, d)."""
         return self.high.probabilities_features(self._rows(features)[:, : self.high.width], prompts)
 
-    def assess_stream(self, images: Images) -> Iterator[Assessment]:
-        """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
-        held = copy.copy(self)
-        held.high = self.high.holding_texts()
-        yield from super(EnsemblePredictor, held).assess_stream(images)
+    def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
+        reader = copy.copy(self)
+        reader.explains = explain
+        reader.high = self.high._reader(explain, attributes)
+        return reader
 
     def _embedding(self) -> tuple[Sight, ...]:
         return self.high._embedding() + self.low._embedding()
@@ -121,7 +120,19 @@ class EnsemblePredictor(ImagePredictor):
         if low.shape[1] == sum(sight.width for sight in self.low._scoring()):  # else features it does not score by
             for row, score in zip(told, self.low._score(low).tolist(), strict=True):
                 row["low"] = score
+        if self.explains:
+            for row in told:
+                row["shares"] = self._shares(row["high"], row.get("low"))
         return told
+
+    def _shares(self, high: float, low: float | None) -> dict[str, float] | None:
+        if self.weights[1] and low is None:
+            return None
+        above = [
+            weight * max((score or 0.0) - part.scale[0], 0.0) if weight else 0.0
+            for weight, score, part in zip(self.weights, (high, low), (self.high, self.low), strict=True)
+        ]
+        return {name: part / (sum(above) or 1.0) for name, part in zip(("high", "low"), above, strict=True)}
 
     def _split(self, features: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
         return features[:, : self.high.width].float(), features[:, self.high.width :]  # beside distances in float64

@@ -45,7 +45,7 @@ class MultitaskPredictor(PromptPredictor):
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return expected_quality(self._marginals(features)["quality"], self.prompts.values)
 
-    def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
+    def _told(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         marginals = self._marginals(features)
         scores = expected_quality(marginals["quality"], self.prompts.values).tolist()
         details: list[dict[str, Any]] = [{"raw": score} for score in scores]

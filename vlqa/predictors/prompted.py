@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
@@ -22,7 +22,7 @@ from vlqa.predictors.views import View
 from vlqa.prompts import Prompts, PromptSet
 
 if TYPE_CHECKING:
-    from vlqa.types import Assessment, Images
+    from vlqa.types import Images
 
 
 class PromptPredictor(ImagePredictor):
@@ -55,7 +55,8 @@ class PromptPredictor(ImagePredictor):
         self.backbone = backbone
         self.prompts = prompts
         self.feature_slices = {"high": slice(0, backbone.embed_dim)}
-        self._held: Tensor | None = None
+        self._held: list[tuple[PromptSet, Tensor]] = []
+        self._attributes: PromptSet | None = None
         self._digests: dict[tuple[int, str | None], str] = {}
 
     @property
@@ -97,18 +98,34 @@ class PromptPredictor(ImagePredictor):
         chosen = self.prompts if prompts is None else PromptSet.of(prompts)
         return self._probabilities(self._rows(features), chosen).double().numpy()
 
-    def assess_stream(self, images: Images) -> Iterator[Assessment]:
-        """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
-        yield from super(PromptPredictor, self.holding_texts()).assess_stream(images)
-
-    def holding_texts(self) -> Self:
+    def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
         """A copy that encodes its sentences now and never again, for as long as weights do not change.
 
         Tokens and digest of 495 sentences take longer than a small tower does for a picture.
         """
-        held = copy.copy(self)
-        held._held = self._texts(self.prompts)
-        return held
+        reader = copy.copy(self)
+        reader.explains = explain
+        reader._attributes = None if attributes is None else PromptSet.of(attributes)
+        asked = [self.prompts] + ([] if reader._attributes is None else [reader._attributes])
+        reader._held = [(prompts, self._texts(prompts)) for prompts in asked]
+        return reader
+
+    def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
+        details = self._told(features)
+        if not self.explains:
+            return details
+        if self.prompts.kind == "joint":
+            for row, joint in zip(details, self._probabilities(features, self.prompts).tolist(), strict=True):
+                row["joint_probabilities"] = dict(zip(self.prompts.texts, joint, strict=True))
+        if (asked := self._attributes) is not None:
+            names = asked.texts if asked.kind == "joint" else asked.pair_labels
+            for row, claims in zip(details, self._probabilities(features, asked).tolist(), strict=True):
+                row["attributes"] = dict(zip(names, claims, strict=True))
+        return details
+
+    @abstractmethod
+    def _told(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
+        """Fields of an Assessment for each row, `raw` among them."""
 
     def _embedding(self) -> tuple[Sight, ...]:
         return (Sight(self.view, self._encode, self._pool, self.width),)
@@ -134,8 +151,9 @@ class PromptPredictor(ImagePredictor):
         return features if self.view.averages else unit(features)
 
     def _texts(self, prompts: PromptSet) -> Tensor:
-        if self._held is not None and prompts is self.prompts:
-            return self._held
+        for held, texts in self._held:
+            if held is prompts:
+                return texts
         return self.backbone.encode_text(prompts.texts).cpu()
 
     def _logit_scale(self, prompts: PromptSet) -> float:

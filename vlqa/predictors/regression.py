@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from vlqa.predictors.views import Scales
 from vlqa.types import Assessment
 
 if TYPE_CHECKING:
+    from vlqa.prompts import Prompts
     from vlqa.types import ImageLike, Images
 
 
@@ -121,10 +122,9 @@ class RegressionPredictor(EncoderPredictor):
                 score = float(regressor((reference - image).abs()[None]))
                 yield self._assessment(name, {"raw": score, "low": score})
 
-    def assess_stream(self, images: Images) -> Iterator[Assessment]:
-        """As `assess`, one at a time; the same errors as `predict`."""
+    def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
         self._fitted(full_reference=False)
-        return super().assess_stream(images)
+        return super()._reader(explain, attributes)
 
     def _further(self) -> Any:
         if self.regressor is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlqa.errors import ConfigError, VLQAError
-from vlqa.types import Assessment
+from vlqa.types import Assessment, Explanation
 
 if TYPE_CHECKING:
     from vlqa.predictors.base import ImagePredictor
@@ -66,6 +66,12 @@ def score(
     maps: Annotated[
         Path | None, typer.Option("--map", help="Folder for a PNG a picture that shows where it looks good.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell each sentence's probability and both views' shares as well.")
+    ] = False,
+    attributes: Annotated[
+        str | None, typer.Option("--attributes", help="Prompt file or bundled name to answer besides; explains.")
+    ] = None,
     pristine: Annotated[
         Path | None, typer.Option("--pristine", help="Statistics of `vlqa pristine`, for models that score by them.")
     ] = None,
@@ -85,6 +91,7 @@ def score(
       vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
       vlqa score holiday/ --prompts clip_iqa
       vlqa score photo.jpg --map maps/
+      vlqa score photo.jpg --attributes attributes --format jsonl | jq .attributes
       vlqa score coded/ --model contrique-fr/ --reference originals/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     chosen = _format(format, output)
@@ -107,9 +114,16 @@ def score(
     )
     pictures = _at_least_one(find_pictures(paths))
     draw = None if maps is None else MapWriter(maps, predictor).write
+    explain = explain or attributes is not None
+    if explain and reference is not None:
+        raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
+    kind = Explanation if explain else Assessment
     failed = 0
-    with open_writer(chosen.value, output, predictor.scale) as write, counted("scoring") as count:
-        records = predictor.assess_stream(pictures) if reference is None else _compared(predictor, pictures, reference)
+    with open_writer(chosen.value, output, predictor.scale, kind) as write, counted("scoring") as count:
+        if reference is None:
+            records = predictor.assess_stream(pictures, explain=explain, attributes=attributes)
+        else:
+            records = _compared(predictor, pictures, reference)
         for record in records:
             failed += record.error is not None
             write(record)
