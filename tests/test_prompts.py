@@ -46,6 +46,7 @@ def test_bundled_names_and_counts() -> None:
         "attributes": ("attributes", (16, 2)),
         "clip_iqa": ("antonyms", (1, 2)),
         "clip_iqa_ensemble": ("ensemble", (5, 2)),
+        "degradations": ("joint", (26,)),
         "grepq": ("antonyms", (1, 2)),
         "liqe_multitask": ("joint", (5, 9, 11)),
         "liqe_quality": ("joint", (5,)),

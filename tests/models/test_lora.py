@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from torch import nn
 
 from tests.tiny import CONVOLUTIONS, VIT, backbone, joint_prompts, pictures
 from vlqa.errors import CheckpointError, ConfigError
-from vlqa.hub import load, save
+from vlqa.hub import load, save, store
+from vlqa.hub.table import MODELS
 from vlqa.models.clip import ClipBackbone, build_backbone
 from vlqa.models.lora import Adapters, LoraOptions
 from vlqa.models.split_attention import split_attention
@@ -199,6 +201,37 @@ def test_a_model_is_saved_merged(tmp_path: Path) -> None:
     assert len({one.digest, digest, bare}) == 3
     assert not (tmp_path / "merged" / "adapters").exists()
     assert load(tmp_path / "merged", device="cpu").predict(images) == pytest.approx(expected, abs=1e-5)
+
+
+def test_adapters_of_a_base_in_half_are_saved_in_half_with_it(tmp_path: Path) -> None:
+    base = predictor(backbone(VIT))
+    save(base, tmp_path / "base", half=True)
+    built = load(tmp_path / "base", device="cpu").backbone
+    Adapters(built).add("one", BOTH)
+    shake(built)
+    images = pictures(3)
+    expected = predictor(built).predict(images)
+    save(predictor(built), tmp_path / "both", half=True)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("base", "both")]
+    assert sizes[0] == sizes[1]
+    assert load(tmp_path / "both", device="cpu").predict(images) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_name_for_the_base_of_a_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built, adapters = adapted(VIT)
+    save(predictor(built), tmp_path / "tuned")
+    monkeypatch.setattr(store, "weights_dir", lambda name: tmp_path / name)
+    row = dataclasses.replace(MODELS["mini"], name="bare", bundled=True, base_of="tuned")
+    monkeypatch.setitem(MODELS, "bare", row)
+    images = pictures(3)
+    bare, tuned = load("bare", device="cpu"), load(tmp_path / "tuned", device="cpu")
+    assert (bare.name, bare.assess(images)[0].model) == ("bare", "bare")
+    assert tuned.predict(images) == pytest.approx(predictor(built).predict(images), abs=1e-5)
+    adapters.use(None)
+    assert bare.predict(images) == pytest.approx(predictor(built).predict(images), abs=1e-6)
+    assert bare.predict(images).tolist() != tuned.predict(images).tolist()
+    over = load("bare", adapter=tmp_path / "tuned" / "adapters" / "one", device="cpu")
+    assert over.predict(images) == pytest.approx(tuned.predict(images), abs=1e-6)
 
 
 @pytest.mark.slow

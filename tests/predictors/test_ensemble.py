@@ -71,7 +71,9 @@ def test_an_explanation_tells_what_the_score_rests_on() -> None:
         assert list(record.joint_probabilities.values()) == pytest.approx(joint[row], rel=1e-4)
         bad = sum(value for text, value in record.joint_probabilities.items() if "bad quality" in text)
         assert bad == pytest.approx(record.quality_probabilities["bad"], rel=1e-4)
-        assert record.attributes is not None and list(record.attributes.values()) == pytest.approx(claims[row], rel=1e-4)
+        assert record.attributes is not None and list(record.attributes.values()) == pytest.approx(
+            claims[row], rel=1e-4
+        )
         assert record.shares is not None and record.high is not None and record.low is not None
         above = [record.high - 1, 2 * record.low]  # over the lowest score of each scale, 1 and 0
         assert record.shares == pytest.approx({"high": above[0] / sum(above), "low": above[1] / sum(above)})

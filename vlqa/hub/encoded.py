@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,10 @@ class EncoderParts:
     regressor: LinearRegressor | None = None
     statistics: PristineStatistics | None = None
     grid: PatchGrid = field(default_factory=PatchGrid)
+
+    def base(self, name: str) -> EncoderParts:
+        """The same under another name: it has no adapters."""
+        return dataclasses.replace(self, name=name)
 
     @property
     def own_options(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ class EnsembleParts:
     high: PromptParts
     low: EncoderParts
     weights: tuple[float, float] = (1.0, 1.0)
+
+    def base(self, name: str) -> EnsembleParts:
+        """The same without an adapter in use, under another name."""
+        return dataclasses.replace(self, name=name, high=self.high.base(name), low=self.low.base(name))
 
     @property
     def own_options(self) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ from vlqa.prompts import PromptSet
 class ModelParts(Protocol):
     """What a predictor is made of, read but not assembled."""
 
+    def base(self, name: str) -> ModelParts:
+        """The same without an adapter in use, under another name."""
+        ...
+
     @property
     def name(self) -> str:
         """Of the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
@@ -54,6 +55,10 @@ class PromptParts:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     adapter: str | None = None
     context: LearnedContext | None = None
+
+    def base(self, name: str) -> PromptParts:
+        """The same without an adapter in use, under another name."""
+        return dataclasses.replace(self, name=name, adapter=None)
 
     @property
     def own_options(self) -> tuple[str, ...]:

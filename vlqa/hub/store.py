@@ -24,6 +24,7 @@ from vlqa.hub.parts import ModelParts, published
 from vlqa.models.clip_hub import fetch
 from vlqa.models.lora import Adapters
 from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.ensemble import vision_language_view
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir
 from vlqa.runtime import resolve_device, resolve_dtype
@@ -104,21 +105,22 @@ def save(
         The directory.
 
     Raises:
-        ConfigError: a file is in the way, a config.json of something else, or `half` with adapters, which belong to
-            the very weights they were trained on.
+        ConfigError: a file is in the way, a config.json of something else, or `half` that would round weights which
+            adapters were trained on; train them on a base that was saved in half.
     """
-    backbone = getattr(getattr(predictor, "high", predictor), "backbone", None)
-    adapters: Adapters | None = backbone.adapters if backbone else None
+    high = vision_language_view(predictor)
+    adapters = high.backbone.adapters if high else None
     if adapters and merge:
         adapters.merge()
         adapters = None
-    if adapters and half:
-        raise ConfigError("half would change the weights that the adapters belong to; save with merge=True, or in full")
-    if adapters and backbone and next(backbone.visual.parameters()).dtype != torch.float32:
+    if adapters and next(adapters.backbone.visual.parameters()).dtype != torch.float32:
         raise ConfigError("adapters belong to weights in fp32; load the model with precision fp32 to save it")
     own, state = _form(predictor.method).describe(predictor)
     if half:
-        state = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
+        halved = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
+        if adapters and any(not torch.equal(halved[name].to(tensor), tensor) for name, tensor in state.items()):
+            raise ConfigError("half would change the weights that the adapters belong to; save in full, or merge=True")
+        state = halved
     row = table.MODELS.get(predictor.name)
     config: dict[str, Any] = {
         "format": FORMAT,
@@ -213,8 +215,10 @@ def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSe
 
 
 def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None) -> ModelParts:
-    if weights is None and row.bundled and (weights_dir(row.name) / CONFIG).is_file():
-        return _directory(weights_dir(row.name))
+    own = weights_dir(row.base_of or row.name)
+    if weights is None and row.bundled and (own / CONFIG).is_file():
+        parts = _directory(own)
+        return parts.base(row.name) if row.base_of else parts
     if weights is not None and weights.is_dir() and not (row.open_clip and _of_transformers(weights)):
         parts = _directory(weights)
         if parts.name != row.name:

@@ -26,6 +26,7 @@ class ModelRow:
         required: those that must be there.
         converter: module of `vlqa.hub.convert` that reads its published weights; None where there are none.
         bundled: whether its weights come with vlqa.
+        base_of: the bundled model that this one is without the adapter.
         open_clip: model and tag of open_clip, where the published weights can be fetched that way.
     """
 
@@ -41,6 +42,7 @@ class ModelRow:
     required: tuple[str, ...] = ()
     converter: str | None = None
     bundled: bool = False
+    base_of: str | None = None
     open_clip: tuple[str, str] | None = None
 
 

@@ -136,3 +136,9 @@ class EnsemblePredictor(ImagePredictor):
 
     def _split(self, features: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
         return features[:, : self.high.width].float(), features[:, self.high.width :]  # beside distances in float64
+
+
+def vision_language_view(predictor: object) -> PromptPredictor | None:
+    """The view of a predictor that compares images with sentences: itself, one of two, or None."""
+    high = predictor.high if isinstance(predictor, EnsemblePredictor) else predictor
+    return high if isinstance(high, PromptPredictor) else None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.ensemble import vision_language_view
 from vlqa.types import Pixels
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def quality_map(
     Raises:
         ImageDecodeError: no picture.
     """
-    view: Any = getattr(getattr(predictor, "high", predictor), "view", None)
+    view: Any = getattr(vision_language_view(predictor) or predictor, "view", None)
     pixels = decode(image, max_pixels=predictor.reading.get("max_image_pixels", MAX_PIXELS))
     if hasattr(view, "resized"):
         pixels = view.resized(pixels)

@@ -15,8 +15,12 @@ from torch import Tensor
 
 from vlqa.data.facts import ATTRIBUTES, DISTORTIONS, QUALITIES, SCENES
 from vlqa.data.training_sets import quality_bin
+from vlqa.prompts import PromptSet
 
 _WORDING: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wording.yaml").read_text(encoding="utf-8"))
+DEGRADATIONS = "degradations"
+"""Bundled prompts that name the types of damage and, last, none: in the order of `Facts.type`."""
+
 NOUNS: list[str] = _WORDING["nouns"]
 QUALITY_WORDS: dict[str, list[str]] = _WORDING["quality"]
 SCENE_WORDS: dict[str, list[str]] = _WORDING["scene"]
@@ -150,5 +154,6 @@ def all_words(contents: Sequence[str]) -> Iterator[str]:
     for sides in ATTRIBUTE_WORDS.values():
         yield from (*sides["positive"], *sides["negative"])
     yield from (frame.format(word="", noun="") for frame in (*_BEFORE, *_AFTER))
+    yield from PromptSet.load(DEGRADATIONS).texts
     yield "showing damaged by , affected by quality which is of artifacts and the not very a an"
     yield from contents

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from vlqa import hub
 from vlqa.artifacts import atomic_write
 from vlqa.errors import ConfigError, VLQAError
+from vlqa.predictors.ensemble import vision_language_view
 from vlqa.runtime import keep_freed_memory
 from vlqa.training.build import build_run
 from vlqa.training.checkpoint import last_state, random_state, restore_random_state, write_state
@@ -167,8 +168,8 @@ def train(
 
 def _save(predictor: Any, output: Path) -> None:
     hub.save(predictor, output / "model")
-    high = getattr(predictor, "high", predictor)
-    if getattr(getattr(high, "backbone", None), "adapters", None):
+    high = vision_language_view(predictor)
+    if high is not None and high.backbone.adapters is not None:
         hub.save(predictor, output / "merged", merge=True)
 
 

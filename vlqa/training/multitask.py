@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vlqa.data.training_sets import PRISTINE_TYPE
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip import ClipBackbone
 from vlqa.prompts import PromptSet
-from vlqa.training.captions import caption_batch, describes, opposite_sentences
+from vlqa.training.captions import DEGRADATIONS, caption_batch, describes, opposite_sentences
 from vlqa.training.clip_objective import keep_statistics
 from vlqa.training.config.multitask import ObjectiveConfig
 from vlqa.training.objective import Objective
@@ -32,8 +31,8 @@ class MultitaskObjective(Objective):
 
     Quality, scene and distortion come from one softmax over all joint prompts (LIQE, arXiv 2303.14968) and are weighted
     by dynamic weight average. Further losses, which the paper has not, make a tower trained from nothing understand
-    free sentences: opposite sentences for measured or known properties, captions, and the type of damage; and what a
-    teacher sees in every fourth picture.
+    free sentences: opposite sentences for measured or known properties, captions, and sentences that name the type of
+    damage; and what a teacher sees in every fourth picture.
 
     Args:
         backbone: the dual tower that is trained.
@@ -61,12 +60,13 @@ class MultitaskObjective(Objective):
         self.contents = contents
         self.config = config
         self.seed = seed
-        self.type_head = nn.Linear(backbone.embed_dim, PRISTINE_TYPE + 1)
         self.teacher = teacher
         if teacher is not None:
             self.teacher_head = nn.Linear(backbone.embed_dim, teacher.statistics_dim)
             self.standard = nn.BatchNorm1d(teacher.statistics_dim, affine=False)
-        self.register_buffer("tokens", backbone.tokenizer(list(prompts.texts)), persistent=False)
+        types = PromptSet.load(DEGRADATIONS)
+        self.register_buffer("tokens", backbone.tokenizer([*prompts.texts, *types.texts]), persistent=False)
+        self.counts = [len(prompts.texts), len(types.texts)]
 
     def train(self, mode: bool = True) -> Self:
         """Training mode; batch norms of what is not trained, or under adapters, stay as they were."""
@@ -96,8 +96,8 @@ class MultitaskObjective(Objective):
         image_features = unit(raw)
         with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused backward takes twice the time for sentences this short
             text_features = unit(self.backbone.encode_tokens(tokens))
-        counts = [len(self.tokens), len(sentences) - len(captions.texts), len(captions.texts)]
-        joint_texts, opposite_texts, caption_texts = torch.split(text_features, counts)
+        counts = [*self.counts, len(sentences) - len(captions.texts), len(captions.texts)]
+        joint_texts, type_texts, opposite_texts, caption_texts = torch.split(text_features, counts)
         scale = self.backbone.log_scale.exp()
 
         parts, score = self.tasks(cosine_logits(image_features, joint_texts, scale), facts)
@@ -106,7 +106,7 @@ class MultitaskObjective(Objective):
         parts["antonyms"] = claim_loss(antonym_probability(image_features, anchors, scale), facts["attributes"])
         holds, known = (mask.to(scale.device) for mask in describes(captions, {k: v.cpu() for k, v in facts.items()}))
         parts["captions"] = multi_positive_loss(cosine_logits(image_features, caption_texts, scale), holds, known)
-        parts["type"] = type_loss(self.type_head(raw.float()), facts["type"])
+        parts["type"] = type_loss(cosine_logits(image_features, type_texts, scale), facts["type"])
         if self.teacher is not None:
             shown = slice(None) if TAUGHT in batch else slice(None, None, _TAUGHT)
             seen = batch[TAUGHT] if TAUGHT in batch else self.teacher(batch["image"][shown])

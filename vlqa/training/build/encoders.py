@@ -10,8 +10,7 @@ from vlqa.models.encoder_weights import resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
 from vlqa.models.loading import check_names, find_state_dict
 from vlqa.predictors.encoded import only_encoder
-from vlqa.predictors.ensemble import EnsemblePredictor
-from vlqa.predictors.prompted import PromptPredictor
+from vlqa.predictors.ensemble import vision_language_view
 from vlqa.training.config.common import EncoderConfig
 
 
@@ -58,9 +57,9 @@ def backbone_of_model(model: str, key: str) -> ClipBackbone:
     Raises:
         ConfigError: it has no text tower.
     """
-    start = load(model, device="cpu")
-    if isinstance(start, PromptPredictor | EnsemblePredictor) and start.backbone.adapters is not None:
-        start = load(model, adapter=None, device="cpu")
-    if not isinstance(start, PromptPredictor | EnsemblePredictor):
+    high = vision_language_view(load(model, device="cpu"))
+    if high is None:
         raise ConfigError(f"{key}: {model} has no text tower of its own; mini has")
-    return start.backbone
+    bare = vision_language_view(load(model, adapter=None, device="cpu"))
+    assert bare is not None
+    return bare.backbone

@@ -47,9 +47,7 @@ class ObjectiveConfig(Strict):
     )
     antonyms: float = 1.0
     captions: float = 0.3
-    type: float = Field(
-        default=0.5, description="25 types from the image features by a linear head that is thrown away"
-    )
+    type: float = Field(default=0.5, description="25 types of damage and none, by sentences that name them")
     teacher: float = Field(default=0.5, description="statistics of the teacher, by a linear head that is thrown away")
 
 
