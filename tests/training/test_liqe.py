@@ -170,8 +170,12 @@ def test_a_low_level_model_scores_beside_it(tmp_path: Path) -> None:
     assert found.raw == pytest.approx(found.high + 0.5 * found.low)
     merged = vlqa.load(tmp_path / "run" / "merged", device="cpu")
     assert merged.predict(IMAGES) == pytest.approx(model.predict(IMAGES), abs=1e-5)
+    taken = vlqa.load(vlqa.train(recipe(tmp_path, low={"model": "mini"}, output=str(tmp_path / "x")), quiet=True))
+    assert taken.low.digest == vlqa.load("mini").low.digest  # of a model of two views
+    vlqa.train(recipe(tmp_path, output=str(tmp_path / "alone")), quiet=True)
+    alone = {"model": str(tmp_path / "alone" / "model")}
     with pytest.raises(ConfigError, match="is no model of image encoders"):
-        vlqa.train(recipe(tmp_path, low={"model": "mini"}, output=str(tmp_path / "x")), quiet=True)
+        vlqa.train(recipe(tmp_path, low=alone, output=str(tmp_path / "y")), quiet=True)
 
 
 def recipe_of_low(folder: Path) -> Path:

@@ -8,12 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tests.synthetic import picture
 from tests.training.recipe import recipe
 from vlqa.errors import ConfigError
 from vlqa.functional.fidelity import dynamic_weights
-from vlqa.hub import load
+from vlqa.hub import load, save
+from vlqa.models.image_encoder import build_encoder
+from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
+from vlqa.predictors.views import PatchGrid
 from vlqa.training.build import Run, build_run
 from vlqa.training.config import read_config
 from vlqa.training.loop import train
@@ -130,3 +134,31 @@ def test_an_adapter_over_a_saved_model(tmp_path: Path) -> None:
     assert over.predict(images) == pytest.approx(tuned, abs=1e-6)
     with pytest.raises(ConfigError, match="give either architecture or start"):
         train(recipe(tmp_path, model={}), quiet=True)
+
+
+def test_a_base_in_half_its_adapter_and_a_low_level_view_are_one_model(tmp_path: Path) -> None:
+    """As the bundled default is made: configs/mini_base.yaml, then configs/mini.yaml."""
+    base = train(recipe(tmp_path, output=str(tmp_path / "base"), half=True), quiet=True)
+    encoder = build_encoder({"trunk": {"kind": "quality", "widths": [4], "blocks": [1]}, "head": [8]}).eval()
+    statistics = PristineStatistics.of(torch.randn(40, 8, generator=torch.Generator().manual_seed(0)))
+    save(PristinePredictor({"low": encoder}, statistics, PatchGrid(16, 8), name="low"), tmp_path / "low")
+    changes = {
+        "model": {"start": str(base), "lora": {"name": "mine", "rank": 2, "targets": "all"}, "max_shorter_side": 64},
+        "low": {"model": str(tmp_path / "low"), "weights": [1.0, 0.0]},
+        "half": True,
+    }
+    folder = train(recipe(tmp_path, **changes), quiet=True)
+    images = [picture(60, 70, 1), picture(64, 64, 2)]
+    both, bare = load(folder, device="cpu"), load(folder, adapter=None, device="cpu")
+    assert bare.predict(images) == pytest.approx(load(base, device="cpu").predict(images), abs=1e-6)
+    assert both.predict(images).tolist() != bare.predict(images).tolist()
+    (record, _) = both.assess(images)
+    assert record.low is not None and record.high == record.raw
+    assert load(base, adapter=folder / "adapters" / "mine", device="cpu").predict(images) == pytest.approx(
+        both.predict(images), abs=1e-6
+    )
+    stored = load_file(folder / "model.safetensors")
+    assert stored["high.visual.stem.0.weight"].dtype == torch.float16
+    again = tmp_path / "again"
+    with pytest.raises(ConfigError, match=r"low\.model: .*base/model is no model of image encoders"):
+        train(recipe(tmp_path, **changes | {"low": {"model": str(base)}, "output": str(again)}), quiet=True)

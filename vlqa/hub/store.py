@@ -117,10 +117,9 @@ def save(
         raise ConfigError("adapters belong to weights in fp32; load the model with precision fp32 to save it")
     own, state = _form(predictor.method).describe(predictor)
     if half:
-        halved = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
-        if adapters and any(not torch.equal(halved[name].to(tensor), tensor) for name, tensor in state.items()):
+        if adapters and _rounds(adapters.base_state()):
             raise ConfigError("half would change the weights that the adapters belong to; save in full, or merge=True")
-        state = halved
+        state = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
     row = table.MODELS.get(predictor.name)
     config: dict[str, Any] = {
         "format": FORMAT,
@@ -191,6 +190,13 @@ def _shrinks(name: str, tensor: torch.Tensor) -> bool:
     # a variance of 1e-8 or a logit scale has no float16 within tolerance, and vectors weigh nothing; a covariance
     # rounded so coarsely has negative eigenvalues
     return tensor.is_floating_point() and tensor.ndim > 1 and "statistics." not in name
+
+
+def _rounds(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether storing in half changes any value."""
+    return any(
+        _shrinks(name, value) and not torch.equal(value.half().to(value), value) for name, value in state.items()
+    )
 
 
 def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSet | None) -> ModelParts:

@@ -30,7 +30,7 @@ from vlqa.training.config import OptimizerConfig, PristineConfig, TrainConfig, r
 from vlqa.training.pristine import fit_pristine
 from vlqa.training.progress import Progress
 
-_MAY_CHANGE = {"name", "output", "steps", "checkpoint_every", "log_every", "precision", "optimizer"}
+_MAY_CHANGE = {"name", "output", "half", "steps", "checkpoint_every", "log_every", "precision", "optimizer"}
 """Keys of a recipe that a resumed run may have otherwise than before."""
 
 
@@ -161,16 +161,16 @@ def train(
                     write_state(checkpoints, step + 1, state)
 
     if accelerator.is_main_process:
-        _save(run.predictor(), config.output)
+        _save(run.predictor(), config.output, half=config.half)
     accelerator.wait_for_everyone()
     return config.output / "model"
 
 
-def _save(predictor: Any, output: Path) -> None:
-    hub.save(predictor, output / "model")
+def _save(predictor: Any, output: Path, *, half: bool) -> None:
+    hub.save(predictor, output / "model", half=half)
     high = vision_language_view(predictor)
     if high is not None and high.backbone.adapters is not None:
-        hub.save(predictor, output / "merged", merge=True)
+        hub.save(predictor, output / "merged", merge=True, half=half)
 
 
 def _mean_of(passes: Sequence[tuple[Tensor, Mapping[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -10,17 +10,15 @@ from vlqa.data.pretext.clip_views import CentreSquares, RisingDamage
 from vlqa.data.rated import Labels, RatedPhotos, RatedWindows
 from vlqa.data.training_sets import Interleaved
 from vlqa.errors import CheckpointError, ConfigError
-from vlqa.hub import load
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
 from vlqa.models.learned_context import LearnedContext
 from vlqa.models.lora import Adapters
 from vlqa.predictors.antonym import AntonymPredictor
 from vlqa.predictors.base import ImagePredictor
-from vlqa.predictors.encoded import EncoderPredictor
-from vlqa.predictors.ensemble import EnsemblePredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.views import LiqePatches, View, view_from_dict
 from vlqa.prompts import PromptSet
+from vlqa.training.build.encoders import beside_low_level, low_level_of_model
 from vlqa.training.build.rated import labels_of, read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.clip_iqa_plus import ClipIqaPlusObjective
@@ -66,13 +64,11 @@ def build_liqe(config: LiqeConfig) -> Run:
         config.group.weight if config.group else 0.0,
     )
     view: View = LiqePatches(size=config.data.size)
-    low = _low_level(config.low.model) if config.low else None
+    low = low_level_of_model(config.low)
 
     def predictor() -> ImagePredictor:
         high = MultitaskPredictor(backbone.eval(), prompts, view, name=config.name)
-        if low is None or config.low is None:
-            return high
-        return EnsemblePredictor(high, low, weights=config.low.weights, name=config.name)
+        return beside_low_level(high, low, config.low, config.name)
 
     counts = [entry.per_batch for entry in config.data.sets]
     samples = Interleaved(rated, counts, [config.data.size], config.seed)
@@ -172,10 +168,3 @@ def group_contrast(backbone: ClipBackbone, config: GroupConfig) -> GroupContrast
         width=config.width,
         contrast=config.temperature,
     )
-
-
-def _low_level(model: str) -> EncoderPredictor:
-    low = load(model, device="cpu")
-    if not isinstance(low, EncoderPredictor):
-        raise ConfigError(f"low.model: {model} is no model of image encoders; grepq-low is one")
-    return low

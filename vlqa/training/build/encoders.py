@@ -9,9 +9,11 @@ from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.encoder_weights import resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
 from vlqa.models.loading import check_names, find_state_dict
-from vlqa.predictors.encoded import only_encoder
-from vlqa.predictors.ensemble import vision_language_view
-from vlqa.training.config.common import EncoderConfig
+from vlqa.predictors.base import ImagePredictor
+from vlqa.predictors.encoded import EncoderPredictor, only_encoder
+from vlqa.predictors.ensemble import EnsemblePredictor, vision_language_view
+from vlqa.predictors.prompted import PromptPredictor
+from vlqa.training.config.common import EncoderConfig, LowConfig
 
 
 def encoder_of(config: EncoderConfig) -> ImageEncoder:
@@ -63,3 +65,27 @@ def backbone_of_model(model: str, key: str) -> ClipBackbone:
     bare = vision_language_view(load(model, adapter=None, device="cpu"))
     assert bare is not None
     return bare.backbone
+
+
+def low_level_of_model(config: LowConfig | None) -> EncoderPredictor | None:
+    """The low-level view of a saved model, or of a saved model of two views; None without a recipe for one.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if config is None:
+        return None
+    predictor = load(config.model, device="cpu")
+    low = predictor.low if isinstance(predictor, EnsemblePredictor) else predictor
+    if not isinstance(low, EncoderPredictor):
+        raise ConfigError(f"low.model: {config.model} is no model of image encoders; grepq-low is one")
+    return low
+
+
+def beside_low_level(
+    high: PromptPredictor, low: EncoderPredictor | None, config: LowConfig | None, name: str
+) -> ImagePredictor:
+    """The predictor of a run: by both views where it has two."""
+    if low is None or config is None:
+        return high
+    return EnsemblePredictor(high, low, weights=config.weights, name=name)

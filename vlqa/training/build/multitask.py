@@ -14,11 +14,17 @@ from vlqa.models.loading import check_names
 from vlqa.models.lora import Adapters
 from vlqa.models.quality_encoder import QualityEncoder
 from vlqa.models.vocabulary import pruned_vocabulary, words
+from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
-from vlqa.training.build.encoders import backbone_of_model, encoder_of_model
+from vlqa.training.build.encoders import (
+    backbone_of_model,
+    beside_low_level,
+    encoder_of_model,
+    low_level_of_model,
+)
 from vlqa.training.build.pictures import pictures_of
 from vlqa.training.build.rated import labels_of
 from vlqa.training.build.run import Run
@@ -41,10 +47,12 @@ def build(config: MultitaskConfig) -> Run:
         backbone, prompts, pictures.contents, config.objective, config.seed, pictures.teacher
     )
 
-    def predictor() -> MultitaskPredictor:
-        return MultitaskPredictor(
-            backbone.eval(), prompts, WholeImage(max_shorter_side=config.model.max_shorter_side), name=config.name
-        )
+    low = low_level_of_model(config.low)
+    view = WholeImage(max_shorter_side=config.model.max_shorter_side)
+
+    def predictor() -> ImagePredictor:
+        high = MultitaskPredictor(backbone.eval(), prompts, view, name=config.name)
+        return beside_low_level(high, low, config.low, config.name)
 
     return Run(objective, pictures.samples, pictures.batch_size, predictor)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from vlqa.models.lora import LoraOptions
-from vlqa.training.config.common import RatedSet, Strict, TrainConfig
+from vlqa.training.config.common import LowConfig, RatedSet, Strict, TrainConfig
 from vlqa.training.config.pretext import PretextData
 from vlqa.training.config.regression import RegressionData
 from vlqa.training.tasks import Balance
@@ -66,13 +66,6 @@ class WeightedGroupConfig(GroupConfig):
     """The same beside other losses."""
 
     weight: float = Field(default=1.0, ge=0)
-
-
-class LowConfig(Strict):
-    """A saved low-level model that scores beside the tuned backbone."""
-
-    model: str
-    weights: tuple[float, float] = Field(default=(1.0, 1.0), description="of the scores of high and low")
 
 
 class LiqeConfig(TrainConfig):

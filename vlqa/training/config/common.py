@@ -50,6 +50,13 @@ class EncoderConfig(Strict):
     weights: Path | None = Field(default=None, description="start values of a ResNet, under torchvision's names")
 
 
+class LowConfig(Strict):
+    """A saved low-level model that scores beside the tuned backbone."""
+
+    model: str
+    weights: tuple[float, float] = Field(default=(1.0, 1.0), description="of the scores of high and low")
+
+
 class OptimizerConfig(Strict):
     """AdamW, SGD, LARS or Muon (with AdamW for all but convolutions), with linear warm-up and cosine decay."""
 
@@ -83,6 +90,7 @@ class TrainConfig(Strict):
         accumulate: batches are made of so many parts, each a pass of its own, whose gradients are averaged; losses
             that compare pictures compare those of a part.
         precision: "bf16" computes under autocast; weights and optimiser stay in fp32.
+        half: the model that comes out is stored in float16, for half the size.
     """
 
     name: str
@@ -95,5 +103,6 @@ class TrainConfig(Strict):
     log_every: int = Field(default=20, ge=1)
     accumulate: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
+    half: bool = False
     data: Any
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from vlqa.training.config.clip import LoraConfig
-from vlqa.training.config.common import Strict, TrainConfig
+from vlqa.training.config.common import LowConfig, Strict, TrainConfig
 from vlqa.training.config.pictures import PicturesConfig
 
 
@@ -58,3 +58,4 @@ class MultitaskConfig(TrainConfig):
     data: PicturesConfig
     model: ModelConfig
     objective: ObjectiveConfig = ObjectiveConfig()
+    low: LowConfig | None = None
