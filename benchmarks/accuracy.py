@@ -50,17 +50,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the result and where it comes from")
     arguments = parser.parse_args()
 
+    def tuned(fold: int) -> Any:
+        return vlqa.load(arguments.base, adapter=arguments.adapters / f"fold{fold}")
+
     result: dict[str, Any] = {}
     rated = vlqa.Manifest.read(arguments.labels)
     zero = vlqa.load(arguments.base)
     result["zero-shot"] = real(rated, np.zeros(len(rated), dtype=int), lambda _: zero)
     report("zero-shot, all photographs", result["zero-shot"])
     folds = np.array([int(fold) for fold in rated.fold])
-    result["folds"] = real(rated, folds, lambda k: vlqa.load(arguments.base, adapter=arguments.adapters / f"fold{k}"))
+    result["folds"] = real(rated, folds, tuned)
     report("by folds, each without its labels", result["folds"])
     _, held_out = split_photos(find_photos([arguments.photos]), HELD_OUT)
     sharp = [photo for photo in held_out if "objects" not in photo.parent.name][: arguments.count]
-    for name, predictor in (("damage, zero-shot", zero), ("damage, fold 0", _fold(arguments, 0))):
+    for name, predictor in (("damage, zero-shot", zero), ("damage, fold 0", tuned(0))):
         result[name] = damage(predictor, sharp, OpinionTable.read(arguments.opinions))
         report(f"{name}: {len(sharp)} held-out photographs", result[name])
     if arguments.json:
@@ -141,10 +144,6 @@ def report(title: str, result: dict[str, Any]) -> None:
             print(f"  {name:<20}" + " ".join(f"{part:6.3f}" for part in value), flush=True)
         else:
             print(f"  {name}\n" + "\n".join(f"    {part:<28}{share:6.2f}" for part, share in value.items()), flush=True)
-
-
-def _fold(arguments: argparse.Namespace, fold: int) -> Any:
-    return vlqa.load(arguments.base, adapter=arguments.adapters / f"fold{fold}")
 
 
 def _renderings(photos: Sequence[Path]) -> Iterator[Pixels]:

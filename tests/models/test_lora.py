@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.tiny import CONVOLUTIONS, VIT, backbone, joint_prompts, pictures
+from tests.training.recipe import ARCHITECTURE
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import load, save, store
 from vlqa.hub.table import MODELS
@@ -153,6 +154,18 @@ def test_an_adapter_that_cannot_be_read_leaves_nothing_behind(first: bool, tmp_p
 
 def predictor(built: ClipBackbone) -> MultitaskPredictor:
     return MultitaskPredictor(built, joint_prompts(), Square(built.resize), name="tuned")
+
+
+def test_targets_are_ends_of_names_between_dots() -> None:
+    def adapted_layers(*targets: str) -> list[str]:
+        built = build_backbone(ARCHITECTURE)
+        Adapters(built).add("one", LoraOptions(targets=targets))
+        return sorted({name.partition(".lora_A")[0] for name, _ in built.named_parameters() if "lora_A" in name})
+
+    assert adapted_layers("head.1", "head.3") == ["visual.head.1", "visual.head.3"]
+    assert adapted_layers("1") == ["visual.head.1", "visual.stages.0.0.shortcut.1"]
+    with pytest.raises(ConfigError, match="no layers"):
+        adapted_layers("ead.1")
 
 
 def test_a_model_keeps_its_adapters(tmp_path: Path) -> None:

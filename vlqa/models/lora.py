@@ -35,7 +35,7 @@ class LoraOptions:
         alpha: the product is scaled by alpha / rank.
         dropout: share of inputs left out while training.
         towers: "image", "text" or both.
-        targets: "attention", "all" (every linear and convolution layer), or ends of module names.
+        targets: "attention", "all" (every linear and convolution layer), or ends of module names ("c_fc", "head.1").
     """
 
     rank: int = 8
@@ -180,7 +180,7 @@ class Adapters:
         def fits(name: str) -> bool:
             if chosen == "attention":
                 return _ATTENTION.fullmatch(name) is not None
-            return chosen == "all" or name.rpartition(".")[2] in chosen
+            return chosen == "all" or any(f".{name}".endswith(f".{end}") for end in chosen)
 
         found = [f"{_TOWERS[tower]}.{name}" for tower in options.towers for name in self._layers[tower] if fits(name)]
         if not found:
