@@ -52,11 +52,13 @@ class Encoded:
         name: path of the image, None for images given as pixels.
         features: of each route float32 (p, d) on the CPU, one row a patch, in the order in which they were cut.
         error: why there are none.
+        size: height and width of the decoded picture, px.
     """
 
     name: str | None
     features: tuple[Tensor, ...] | None = None
     error: VLQAError | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 _Shape: TypeAlias = tuple[int, torch.Size]
@@ -85,6 +87,7 @@ class _Part:
 class _Waiting:
     name: str | None
     parts: list[_Part] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
     error: VLQAError | None = None
 
     @property
@@ -95,7 +98,7 @@ class _Waiting:
         if self.error is not None:
             return Encoded(self.name, error=self.error)
         routes = (list(parts) for _, parts in itertools.groupby(self.parts, lambda part: part.route))
-        return Encoded(self.name, tuple(_joined(parts) for parts in routes))
+        return Encoded(self.name, tuple(_joined(parts) for parts in routes), size=self.size)
 
 
 def encode_images(
@@ -124,13 +127,13 @@ def encode_images(
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
 
-    def read(image: ImageLike) -> list[_Part]:
+    def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
         pixels = decode(image, max_pixels=max_image_pixels)
-        parts = []
+        parts: list[_Part] = []
         for number, route in enumerate(routes):
             cut = route.prepare(pixels)
             parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
-        return parts
+        return parts, (pixels.shape[0], pixels.shape[1])
 
     for item in _prepared(images, read, min(8, os.cpu_count() or 1) if workers is None else workers):
         batcher.add(item)
@@ -140,12 +143,12 @@ def encode_images(
 
 
 def _prepared(
-    images: Iterable[ImageLike], read: Callable[[ImageLike], list[_Part]], workers: int
+    images: Iterable[ImageLike], read: Callable[[ImageLike], tuple[list[_Part], tuple[int, int]]], workers: int
 ) -> Iterator[_Waiting]:
     def work(image: ImageLike) -> _Waiting:
         name = source_name(image)
         try:
-            return _Waiting(name, read(image))
+            return _Waiting(name, *read(image))
         except Exception as error:
             return _Waiting(name, error=_as_error(error))
 

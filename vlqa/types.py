@@ -69,6 +69,25 @@ class Assessment:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """A part of a picture that was scored for itself.
+
+    Attributes:
+        left: of its first column, px of the picture as it was given.
+        top: of its first row.
+        width: in px.
+        height: in px.
+        score: on the predictor's scale.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    score: float
+
+
+@dataclass(frozen=True)
 class Explanation(Assessment):
     """An assessment and what it rests on; `None` where the method has no such thing.
 
@@ -78,11 +97,13 @@ class Explanation(Assessment):
             each label.
         shares: of the two views in the score, "high" and "low", which sum to 1: of w·(score − lowest score of its
             scale), where w is the view's weight.
+        patches: what each patch scores alone, from the same pass, where the method looks at patches.
     """
 
     joint_probabilities: dict[str, float] | None = None
     attributes: dict[str, float] | None = None
     shares: dict[str, float] | None = None
+    patches: tuple[Patch, ...] | None = None
 
 
 class Encoder(Protocol):

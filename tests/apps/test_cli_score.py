@@ -95,7 +95,7 @@ def test_the_suffix_chooses_the_format_and_no_partial_file_stays(score, folder, 
 
 
 @pytest.mark.parametrize("name", ["s.jsonl", "s.csv", "s.parquet"])
-def test_an_explained_record_has_three_more_fields(score, folder, tmp_path, name) -> None:
+def test_an_explained_record_has_four_more_fields(score, folder, tmp_path, name) -> None:
     prompts = tmp_path / "mine.yaml"
     prompts.write_text("kind: attributes\npairs: {sharp: [sharp, blurred], bright: [bright, dark]}\n")
     result = score(folder, "--attributes", prompts, "--output", tmp_path / name)
@@ -108,7 +108,7 @@ def test_an_explained_record_has_three_more_fields(score, folder, tmp_path, name
         rows = records(text) if name.endswith("jsonl") else list(csv.DictReader(io.StringIO(text)))
         fields = (rows[0]["attributes"], rows[0]["joint_probabilities"])
         attributes, joint = (json.loads(field) if isinstance(field, str) else field for field in fields)
-    assert list(rows[0]) == [*FIELDS, "joint_probabilities", "attributes", "shares"]
+    assert list(rows[0]) == [*FIELDS, "joint_probabilities", "attributes", "shares", "patches"]
     assert list(attributes) == ["sharp", "bright"] and all(0 <= value <= 1 for value in attributes.values())
     assert len(joint) == 12 and sum(joint.values()) == pytest.approx(1, abs=1e-5)
 

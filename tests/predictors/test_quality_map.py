@@ -10,6 +10,7 @@ from tests.tiny import VIT, backbone, joint_prompts, pictures
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.quality_map import quality_map
 from vlqa.predictors.views import LiqePatches
+from vlqa.types import Explanation
 
 
 def test_each_pixel_has_the_mean_of_its_windows() -> None:
@@ -22,13 +23,47 @@ def test_each_pixel_has_the_mean_of_its_windows() -> None:
     assert (found >= high.scale[0]).all() and (found <= high.scale[1]).all()
 
 
-def test_windows_are_those_of_the_view_where_it_has_any() -> None:
+def test_patches_of_a_method_are_scored_in_the_pass_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     liqe = MultitaskPredictor(backbone(VIT), joint_prompts(), LiqePatches(size=32))
-    found, seen = quality_map(liqe, np.zeros((20, 50, 3), np.uint8))
-    assert seen.shape == (32, 80, 3) and found.shape == (32, 80)
+    image = pictures(1, lowest=100, highest=140)[0]
+    height, width = image.shape[:2]
+    seen: list[int] = []
+    encode = liqe.backbone.encode_image
+    monkeypatch.setattr(liqe.backbone, "encode_image", lambda patches: [seen.append(len(patches)), encode(patches)][1])
+    (record,) = liqe.assess(image, explain=True)
+    assert isinstance(record, Explanation) and record.patches is not None and seen == [len(record.patches)]
+    for patch in record.patches:  # no resize at this size
+        assert (patch.width, patch.height) == (32, 32)
+        alone = image[int(patch.top) : int(patch.top) + 32, int(patch.left) : int(patch.left) + 32]
+        assert patch.score == pytest.approx(liqe.predict(np.ascontiguousarray(alone))[0], abs=1e-5)
+    found, pixels = quality_map(liqe, image)
+    assert np.array_equal(pixels, image) and found.shape == (height, width)
+    first = record.patches[0]
+    assert found[int(first.top), int(first.left)] == pytest.approx(first.score, abs=1e-5)
+    assert quality_map(liqe, image, side=32)[0].shape == (height, width)
+
+
+def test_patches_are_told_in_pixels_of_the_picture_as_it_was_given() -> None:
+    liqe = MultitaskPredictor(backbone(VIT), joint_prompts(), LiqePatches(size=32))
+    (record,) = liqe.assess(np.zeros((16, 40, 3), np.uint8), explain=True)  # seen at twice its size
+    assert isinstance(record, Explanation) and record.patches is not None
+    assert all((patch.top, patch.width, patch.height) == (0, 16, 16) for patch in record.patches)
+    assert max(patch.left + patch.width for patch in record.patches) <= 40
+
+
+def test_pristine_patches_have_distances_of_their_own() -> None:
     _, low = views()
-    for predictor in (low, both()):
-        assert np.isfinite(quality_map(predictor, pictures(1, lowest=60)[0])[0]).all()
+    image = pictures(1, lowest=60)[0]
+    (record,) = low.assess(image, explain=True)
+    assert isinstance(record, Explanation) and record.patches is not None
+    patch = record.patches[-1]
+    top, left = int(patch.top), int(patch.left)
+    alone = np.ascontiguousarray(image[top : top + 16, left : left + 16])
+    assert patch.score == pytest.approx(low.predict(alone)[0], rel=1e-6)
+    assert np.nanmax(quality_map(low, image)[0]) == pytest.approx(max(p.score for p in record.patches), rel=1e-2)
+    (whole,) = both().assess(image, explain=True)
+    assert isinstance(whole, Explanation) and whole.patches is None  # its high view looks at the whole
+    assert np.isfinite(quality_map(both(), image)[0]).all()
 
 
 def test_a_picture_smaller_than_a_window_is_one_window() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.errors import ConfigError, MissingExtraError
-from vlqa.predictors.quality_map import quality_map
+from vlqa.predictors.quality_map import painted, window_map
+from vlqa.types import Assessment, Explanation
 
 if TYPE_CHECKING:
     from vlqa.predictors.base import ImagePredictor
@@ -37,11 +39,19 @@ class MapWriter:
         self.predictor = predictor
         self._taken: set[str] = set()
 
-    def write(self, picture: str) -> Path:
-        """Map of one picture; of two with the same name the second gets a number."""
+    def write(self, record: Assessment) -> Path:
+        """Map of the picture of a record; of two with the same name the second gets a number.
+
+        From the record's own patches where it has any, else from windows.
+        """
         from matplotlib import pyplot
 
-        values, pixels = quality_map(self.predictor, picture)
+        assert record.path is not None
+        pixels = decode(record.path, max_pixels=self.predictor.reading.get("max_image_pixels", MAX_PIXELS))
+        if isinstance(record, Explanation) and record.patches is not None:
+            values = painted(record.patches, pixels)
+        else:
+            values, pixels = window_map(self.predictor, pixels)
         low, high = self.predictor.scale
         width = 6 * pixels.shape[1] / max(pixels.shape[:2])
         height = 6 * pixels.shape[0] / max(pixels.shape[:2])
@@ -52,7 +62,7 @@ class MapWriter:
         for axis in axes:
             axis.set_axis_off()
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
-        path = self.folder / f"{self._name(Path(picture).stem)}.png"
+        path = self.folder / f"{self._name(Path(record.path).stem)}.png"
         figure.savefig(path, dpi=100)
         pyplot.close(figure)
         return path

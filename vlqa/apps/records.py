@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vlqa.errors import ConfigError
-from vlqa.types import Assessment
+from vlqa.types import Assessment, Patch
 
 _PARQUET_ROWS = 4096  # rows a group: what a run that breaks off loses at most
 
@@ -79,14 +79,14 @@ def _writer(
         return _table(file, scale)
     if format == "csv":
         return _csv(file, fields)
-    return _parquet(file, fields) if format == "parquet" else _json_lines(file)
+    return _parquet(file, fields) if format == "parquet" else _json_lines(file, fields)
 
 
 @contextlib.contextmanager
-def _json_lines(file: IO[str]) -> Iterator[Write]:
+def _json_lines(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
     def write(record: Assessment) -> None:
         # names that are no UTF-8 hold lone surrogates, which the stream writes as the JSON escape \udcXX
-        file.write(json.dumps(record.as_dict(), ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(json.dumps(_row(record, fields), ensure_ascii=False, allow_nan=False) + "\n")
         file.flush()
 
     yield write
@@ -98,7 +98,7 @@ def _csv(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
     writer.writeheader()
 
     def write(record: Assessment) -> None:
-        row = record.as_dict()
+        row = _row(record, fields)
         writer.writerow(
             {name: json.dumps(value) if isinstance(value, dict | tuple) else value for name, value in row.items()}
         )
@@ -117,6 +117,8 @@ def _parquet(file: IO[bytes], fields: Sequence[str]) -> Iterator[Write]:
     kinds |= dict.fromkeys(("quality", "raw", "high", "low"), pa.float64())
     kinds |= dict.fromkeys((name for name in fields if name.endswith("_probabilities")), probabilities)
     kinds |= dict.fromkeys((name for name in ("attributes", "shares") if name in fields), probabilities)
+    if "patches" in fields:
+        kinds["patches"] = pa.list_(pa.struct({field.name: pa.float64() for field in dataclasses.fields(Patch)}))
     kinds |= {"interval": pa.list_(pa.float64(), 2), "out_of_distribution": pa.bool_()}
     schema = pa.schema(list(kinds.items()))
     rows: list[dict[str, Any]] = []
@@ -127,7 +129,7 @@ def _parquet(file: IO[bytes], fields: Sequence[str]) -> Iterator[Write]:
             rows.clear()
 
         def write(record: Assessment) -> None:
-            row = record.as_dict()
+            row = _row(record, fields)
             for name, value in row.items():
                 if isinstance(value, str):  # Parquet strings are UTF-8, file names need not be
                     row[name] = value.encode("utf-8", "backslashreplace").decode()
@@ -171,6 +173,11 @@ def _table(file: IO[str], scale: tuple[float, float]) -> Iterator[Write]:
         yield write
     finally:  # what was scored before an interruption is shown
         Console(file=file).print(table)
+
+
+def _row(record: Assessment, fields: Sequence[str]) -> dict[str, Any]:
+    values = record.as_dict()
+    return {name: values[name] for name in fields}
 
 
 def _bar(quality: float) -> str:

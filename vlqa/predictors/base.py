@@ -19,9 +19,10 @@ from torch import Tensor
 
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
 from vlqa.pipeline import Route, encode_images
-from vlqa.types import Assessment, Explanation
+from vlqa.types import Assessment, Explanation, Patch
 
 if TYPE_CHECKING:
+    from vlqa.predictors.views.base import Patchwork
     from vlqa.prompts import Prompts
     from vlqa.types import ImageLike, Images
 
@@ -133,11 +134,15 @@ class ImagePredictor(ABC):
     ) -> Iterator[Assessment]:
         """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
         reader = self._reader(explain or attributes is not None, attributes)
-        for name, features, error in reader._encoded(images, reader._assessing()):
-            if features is None:
-                yield reader._failed(name, error)
-            else:
-                yield reader._assessment(name, reader._details(features[None])[0])
+        sights = reader._assessing()
+        for item in encode_images(as_iterable(images), sights, **reader.reading):
+            if item.features is None:
+                yield reader._failed(item.name, item.error)
+                continue
+            details = reader._details(_row(sights, item.features)[None])[0]
+            if reader.explains:
+                details["patches"] = reader._patches(item.features, item.size)
+            yield reader._assessment(item.name, details)
 
     def predict_features(self, features: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The scores `predict` gives, from stored features (n, d); a row of NaN gives NaN.
@@ -183,6 +188,15 @@ class ImagePredictor(ABC):
         """What `_details` is given: as for scores, unless an assessment tells more."""
         return self._scoring()
 
+    def _patches(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Patch, ...] | None:
+        """What each patch scores alone; None for methods that look at the whole.
+
+        Args:
+            features: of the patches, (p, d) for each sight of an assessment.
+            size: height and width of the picture.
+        """
+        return None
+
     def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
         """What one call of `assess` reads with: a copy that knows what is asked."""
         if attributes is not None:
@@ -195,10 +209,7 @@ class ImagePredictor(ABC):
         self, images: Images, sights: Sequence[Sight]
     ) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
         for item in encode_images(as_iterable(images), sights, **self.reading):
-            row = None
-            if item.features is not None:
-                row = torch.cat([sight.pool(rows) for sight, rows in zip(sights, item.features, strict=True)])
-            yield item.name, row, item.error
+            yield item.name, None if item.features is None else _row(sights, item.features), item.error
 
     def _collect(
         self,
@@ -256,6 +267,19 @@ class ImagePredictor(ABC):
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ConfigError(f"{self.name} reads features of shape (n, {width}), got {rows.shape}")
         return torch.from_numpy(np.array(rows))
+
+
+def scored_patches(work: Patchwork, size: tuple[int, int], scores: Float[Tensor, " p"]) -> tuple[Patch, ...]:
+    """Patches with their scores, in px of the picture as it was given."""
+    down, across = size[0] / work.height, size[1] / work.width
+    return tuple(
+        Patch(column * across, row * down, work.side * across, work.side * down, score)
+        for (row, column), score in zip(work.corners, scores.tolist(), strict=True)
+    )
+
+
+def _row(sights: Sequence[Sight], features: Sequence[Tensor]) -> Tensor:
+    return torch.cat([sight.pool(rows) for sight, rows in zip(sights, features, strict=True)])
 
 
 def as_iterable(images: Images | Any) -> Iterable[ImageLike]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy.typing as npt
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from vlqa.models.clip_backbone import ClipBackbone
     from vlqa.prompts import Prompts, PromptSet
-    from vlqa.types import Images
+    from vlqa.types import Images, Patch
 
 
 class EnsemblePredictor(ImagePredictor):
@@ -105,6 +106,9 @@ class EnsemblePredictor(ImagePredictor):
 
     def _assessing(self) -> tuple[Sight, ...]:
         return self.high._scoring() + self.low._scoring()
+
+    def _patches(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Patch, ...] | None:
+        return self.high._patches(features[:1], size)  # the low view's have another scale
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         high, low = self._split(features)

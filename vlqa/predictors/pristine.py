@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -19,11 +19,11 @@ from vlqa.functional.sharpness import select_pristine
 from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.pipeline import Route, encode_images
-from vlqa.predictors.base import Reading, Sight, as_iterable
+from vlqa.predictors.base import Reading, Sight, as_iterable, scored_patches
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.unfitted import not_fitted
 from vlqa.predictors.views import PatchGrid, Scales
-from vlqa.types import Pixels
+from vlqa.types import Patch, Pixels
 
 if TYPE_CHECKING:
     from vlqa.types import Images
@@ -106,6 +106,10 @@ class PristinePredictor(EncoderPredictor):
 
     def _details(self, features: Float[Tensor, "n 1"]) -> list[dict[str, Any]]:
         return [{"raw": score, "low": score} for score in self._score(features).tolist()]
+
+    def _patches(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Patch, ...] | None:
+        distances = torch.stack([self._distance(row[None]) for row in features[-1]])
+        return scored_patches(self.grid.patchwork(*size), size, self._score(distances))
 
     def patch_features(self, images: Images) -> Iterator[Float[Tensor, "p d"]]:
         """Features of all patches of each image that can be decoded, one image at a time."""

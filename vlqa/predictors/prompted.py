@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
@@ -17,12 +18,12 @@ from vlqa import artifacts
 from vlqa.functional.multitask import joint_probabilities
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip_backbone import ClipBackbone
-from vlqa.predictors.base import ImagePredictor, Reading, Sight
-from vlqa.predictors.views import View
+from vlqa.predictors.base import ImagePredictor, Reading, Sight, scored_patches
+from vlqa.predictors.views import LiqePatches, View
 from vlqa.prompts import Prompts, PromptSet
 
 if TYPE_CHECKING:
-    from vlqa.types import Images
+    from vlqa.types import Images, Patch
 
 
 class PromptPredictor(ImagePredictor):
@@ -122,6 +123,11 @@ class PromptPredictor(ImagePredictor):
             for row, claims in zip(details, self._probabilities(features, asked).tolist(), strict=True):
                 row["attributes"] = dict(zip(names, claims, strict=True))
         return details
+
+    def _patches(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Patch, ...] | None:
+        if not isinstance(self.view, LiqePatches):
+            return None
+        return scored_patches(self.view.patchwork(*size), size, self._score(unit(features[0].float())))
 
     @abstractmethod
     def _told(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:

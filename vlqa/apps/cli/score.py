@@ -121,7 +121,7 @@ def score(
     failed = 0
     with open_writer(chosen.value, output, predictor.scale, kind) as write, counted("scoring") as count:
         if reference is None:
-            records = predictor.assess_stream(pictures, explain=explain, attributes=attributes)
+            records = predictor.assess_stream(pictures, explain=explain or draw is not None, attributes=attributes)
         else:
             records = _compared(predictor, pictures, reference)
         for record in records:
@@ -129,7 +129,7 @@ def score(
             write(record)
             if draw and record.error is None and record.path:
                 try:
-                    draw(record.path)
+                    draw(record)
                 except VLQAError as error:
                     typer.echo(f"warning: {record.path}: no map: {error}", err=True)
             _echo_error(record, chosen, output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,6 +18,23 @@ from vlqa.types import Pixels
 
 MAX_RESIZED_PIXELS = 2**27
 """134 megapixels: only pictures many thousand times longer than wide are enlarged beyond it."""
+
+
+@dataclass(frozen=True)
+class Patchwork:
+    """Where square patches lie in a picture.
+
+    Attributes:
+        height: of the picture as it is seen, px.
+        width: of the picture as it is seen, px.
+        side: of a patch, px.
+        corners: row and column of each patch's first pixel, in raster order.
+    """
+
+    height: int
+    width: int
+    side: int
+    corners: tuple[tuple[int, int], ...]
 
 
 class View(Protocol):

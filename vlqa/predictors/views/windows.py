@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from vlqa.errors import ConfigError
 from vlqa.functional.patches import PatchRule, liqe_patch_corners, liqe_size
-from vlqa.predictors.views.base import Configured, as_patches, check_positive, resize
+from vlqa.predictors.views.base import Configured, Patchwork, as_patches, check_positive, resize
 from vlqa.predictors.views.whole import WholeImage
 from vlqa.types import Pixels
 
@@ -40,24 +41,17 @@ class LiqePatches(Configured):
         if self.rule not in get_args(PatchRule):
             raise ConfigError(f"patches must be one of {', '.join(get_args(PatchRule))}, not {self.rule!r}")
 
-    @property
-    def window(self) -> int:
-        """Side of a window in px."""
-        return self.size
-
-    def resized(self, pixels: Pixels) -> Pixels:
-        """The picture at the size at which windows are cut."""
-        height, width = liqe_size(pixels.shape[0], pixels.shape[1], self.size, self.rule)
-        return resize(pixels, height, width, Image.Resampling.BILINEAR)
+    def patchwork(self, height: int, width: int) -> Patchwork:
+        """Where the windows of a picture of a size lie."""
+        height, width = liqe_size(height, width, self.size, self.rule)
+        corners = liqe_patch_corners(height, width, self.size, self.limit, self.rule).tolist()
+        return Patchwork(height, width, self.size, tuple(map(tuple, corners)))
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 s s"]:
         """The windows, in raster order; no other is cut."""
-        resized = self.resized(pixels)
-        height, width = resized.shape[:2]
-        corners = liqe_patch_corners(height, width, self.size, self.limit, self.rule).tolist()
-        return as_patches(
-            np.stack([resized[row : row + self.size, column : column + self.size] for row, column in corners])
-        )
+        work = self.patchwork(*pixels.shape[:2])
+        resized = resize(pixels, work.height, work.width, Image.Resampling.BILINEAR)
+        return as_patches(np.stack([resized[y : y + self.size, x : x + self.size] for y, x in work.corners]))
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,16 @@ class PatchGrid(Configured):
     def __post_init__(self) -> None:
         check_positive(self, "size", "stride", "max_pixels")
 
-    @property
-    def window(self) -> int:
-        """Side of a patch in px."""
-        return self.size
+    def patchwork(self, height: int, width: int) -> Patchwork:
+        """Where the patches of a picture of a size lie."""
+        height, width = WholeImage(min_side=self.size, max_pixels=self.max_pixels).size(height, width)
+        rows, columns = (range(0, length - self.size + 1, self.stride) for length in (height, width))
+        return Patchwork(height, width, self.size, tuple(itertools.product(rows, columns)))
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 s s"]:
         """All patches, in raster order; what is left at the right and lower edge is not seen."""
-        height, width = WholeImage(min_side=self.size, max_pixels=self.max_pixels).size(*pixels.shape[:2])
-        pixels = resize(pixels, height, width, Image.Resampling.BICUBIC)
+        work = self.patchwork(*pixels.shape[:2])
+        pixels = resize(pixels, work.height, work.width, Image.Resampling.BICUBIC)
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (self.size, self.size), axis=(0, 1))
         chosen = windows[:: self.stride, :: self.stride]  # (rows, columns, 3, size, size), not yet copied
         return torch.from_numpy(chosen.reshape(-1, 3, self.size, self.size).copy())
