@@ -136,6 +136,22 @@ def test_an_adapter_over_a_saved_model(tmp_path: Path) -> None:
         train(recipe(tmp_path, model={}), quiet=True)
 
 
+def test_prompts_are_encoded_once_where_the_text_tower_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = train(recipe(tmp_path, output=str(tmp_path / "base")), quiet=True)
+    lora = {"rank": 2, "targets": ["head.1"]}
+    run = build_run(read_config(recipe(tmp_path, model={"start": str(base), "lora": lora})))
+    counts: list[int] = []
+    backbone = run.objective.backbone
+    encode = backbone.encode_tokens
+    monkeypatch.setattr(backbone, "encode_tokens", lambda tokens: [counts.append(len(tokens)), encode(tokens)][1])
+    found = [run.objective(batch(run), 0)[0] for _ in range(2)]
+    assert counts[0] == 495 + 26 and counts[1] == counts[2] < 100 and len(counts) == 3
+    monkeypatch.setattr(backbone.text, "parameters", lambda: iter([torch.nn.Parameter(torch.zeros(1))]))
+    whole = run.objective(batch(run), 0)[0]
+    assert counts[3] == counts[0] + counts[1]
+    torch.testing.assert_close(torch.stack(found), torch.stack([whole, whole]), rtol=1e-5, atol=1e-6)
+
+
 def test_a_base_in_half_its_adapter_and_a_low_level_view_are_one_model(tmp_path: Path) -> None:
     """As the bundled default is made: configs/mini_base.yaml, then configs/mini.yaml."""
     base = train(recipe(tmp_path, output=str(tmp_path / "base"), half=True), quiet=True)

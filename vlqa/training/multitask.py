@@ -67,6 +67,7 @@ class MultitaskObjective(Objective):
         types = PromptSet.load(DEGRADATIONS)
         self.register_buffer("tokens", backbone.tokenizer([*prompts.texts, *types.texts]), persistent=False)
         self.counts = [len(prompts.texts), len(types.texts)]
+        self._fixed: Tensor | None = None
 
     def train(self, mode: bool = True) -> Self:
         """Training mode; batch norms of what is not trained, or under adapters, stay as they were."""
@@ -90,12 +91,9 @@ class MultitaskObjective(Objective):
         facts = {name: value for name, value in batch.items() if name not in ("image", TAUGHT)}
         captions = caption_batch({name: value.cpu() for name, value in facts.items()}, self.contents, rng)
         sentences = [*opposite_sentences(rng), *captions.texts]
-        tokens = torch.cat([self.tokens, self.backbone.tokenizer(sentences).to(self.tokens)])
-
         raw = self.backbone.encode_image(batch["image"])
         image_features = unit(raw)
-        with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused backward takes twice the time for sentences this short
-            text_features = unit(self.backbone.encode_tokens(tokens))
+        text_features = self._text_features(self.backbone.tokenizer(sentences).to(self.tokens))
         counts = [*self.counts, len(sentences) - len(captions.texts), len(captions.texts)]
         joint_texts, type_texts, opposite_texts, caption_texts = torch.split(text_features, counts)
         scale = self.backbone.log_scale.exp()
@@ -114,6 +112,16 @@ class MultitaskObjective(Objective):
 
         further = (getattr(self.config, name) * loss for name, loss in parts.items() if name not in self.tasks.names)
         return sum(further, start=self.tasks.total(parts)), parts
+
+    def _text_features(self, tokens: Tensor) -> Tensor:
+        """Unit features of the prompts and of further sentences; of the prompts once where the text tower stays."""
+        with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused backward takes twice the time for sentences this short
+            if any(weight.requires_grad for weight in self.backbone.text.parameters()):
+                return unit(self.backbone.encode_tokens(torch.cat([self.tokens, tokens])))
+            with torch.no_grad():
+                if self._fixed is None:
+                    self._fixed = unit(self.backbone.encode_tokens(self.tokens))
+                return torch.cat([self._fixed, unit(self.backbone.encode_tokens(tokens))])
 
     def count(self, parts: Mapping[str, Tensor]) -> None:
         """Remember the task losses of one step for the dynamic weight average."""
