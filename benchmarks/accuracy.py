@@ -82,8 +82,8 @@ def real(rated: vlqa.Manifest, folds: Rows, model_of: Callable[[int], Any]) -> d
             scores[row] = record.raw
             if rated.scenes is not None and rated.scenes[row]:
                 scene[row] = record.scene in {fold_of("scene", name) for name in rated.scenes[row]}
-            if rated.distortions is not None and rated.distortions[row]:
-                distortion[row] = record.distortion == fold_of("distortion", rated.distortions[row])
+            if rated.distortion is not None and rated.distortion[row]:
+                distortion[row] = record.distortion == fold_of("distortion", rated.distortion[row])
 
     def within(measure: Callable[..., float]) -> Callable[[Rows], float]:
         def mean(rows: Rows) -> float:
