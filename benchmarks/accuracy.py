@@ -13,26 +13,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from damages import LEVELS, renderings, sharp_held_out
 from provenance import ROOT, provenance
 
 import vlqa
-from vlqa.data.degradations import TYPES, degrade
-from vlqa.data.images import decode
+from vlqa.data.degradations import TYPES
 from vlqa.data.opinions import OpinionTable
 from vlqa.evaluation import plcc, srcc
-from vlqa.training.photos import find_photos, split_photos
-from vlqa.types import Explanation, Pixels
+from vlqa.types import Explanation
 
-FOLDS = range(5)
-LEVELS = range(1, 6)
 SHARED = ROOT.parent / "shared" / "data"
-HELD_OUT = 60
 RESAMPLES = 1000
 
 Rows = npt.NDArray[np.intp]
@@ -61,8 +57,7 @@ def main() -> None:
     folds = np.array([int(fold) for fold in rated.fold])
     result["folds"] = real(rated, folds, tuned)
     report("by folds, each without its labels", result["folds"])
-    _, held_out = split_photos(find_photos([arguments.photos]), HELD_OUT)
-    sharp = [photo for photo in held_out if "objects" not in photo.parent.name][: arguments.count]
+    sharp = sharp_held_out(arguments.photos, arguments.count)
     for name, predictor in (("damage, zero-shot", zero), ("damage, fold 0", tuned(0))):
         result[name] = damage(predictor, sharp, OpinionTable.read(arguments.opinions))
         report(f"{name}: {len(sharp)} held-out photographs", result[name])
@@ -107,7 +102,7 @@ def damage(predictor: Any, photos: Sequence[Path], opinions: OpinionTable) -> di
     shape = len(photos), len(TYPES), len(LEVELS)
     names = [kind.name for kind in TYPES]
     score, kind, distortion = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    records = predictor.assess_stream(_renderings(photos), attributes="degradations")
+    records = predictor.assess_stream(renderings(photos), attributes="degradations")
     for place, record in zip(np.ndindex(shape), records, strict=True):
         assert isinstance(record, Explanation) and record.attributes is not None
         probabilities = list(record.attributes.values())[: len(TYPES)]  # without "no damage"
@@ -144,14 +139,6 @@ def report(title: str, result: dict[str, Any]) -> None:
             print(f"  {name:<20}" + " ".join(f"{part:6.3f}" for part in value), flush=True)
         else:
             print(f"  {name}\n" + "\n".join(f"    {part:<28}{share:6.2f}" for part, share in value.items()), flush=True)
-
-
-def _renderings(photos: Sequence[Path]) -> Iterator[Pixels]:
-    for photo in photos:
-        pixels = decode(photo)
-        for kind in TYPES:
-            for level in LEVELS:
-                yield degrade(pixels, kind, level, 0)
 
 
 if __name__ == "__main__":

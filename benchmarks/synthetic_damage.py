@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from damages import LEVELS, renderings, sharp_held_out
 
 import vlqa
-from vlqa.data.degradations import TYPES, degrade
-from vlqa.data.images import decode
+from vlqa.data.degradations import TYPES
 from vlqa.data.opinions import OpinionTable
 from vlqa.evaluation import srcc
-from vlqa.training.photos import find_photos, split_photos
-from vlqa.types import Pixels
-
-LEVELS = range(1, 6)
 
 
 def main() -> None:
@@ -36,9 +31,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
 
-    _, held_out = split_photos(find_photos([arguments.photos]), 60)
-    sharp = [photo for photo in held_out if "objects" not in photo.parent.name][: arguments.count]
-    scores = vlqa.load(arguments.model).predict(_renderings(sharp)).reshape(len(sharp), len(TYPES), len(LEVELS))
+    sharp = sharp_held_out(arguments.photos, arguments.count)
+    scores = vlqa.load(arguments.model).predict(renderings(sharp)).reshape(len(sharp), len(TYPES), len(LEVELS))
     rated = np.broadcast_to(OpinionTable.read(arguments.opinions).mean, scores.shape)
     result = {
         "photographs": len(sharp),
@@ -51,14 +45,6 @@ def main() -> None:
     print(f"{len(sharp)} photographs × {len(TYPES)} types × {len(LEVELS)} levels: SRCC {result['srcc']:.3f}")
     for name, value in result["types"].items():
         print(f"  {name:<28}{value:6.2f}")
-
-
-def _renderings(photos: list[Path]) -> Iterator[Pixels]:
-    for photo in photos:
-        pixels = decode(photo)
-        for kind in TYPES:
-            for level in LEVELS:
-                yield degrade(pixels, kind, level, 0)
 
 
 if __name__ == "__main__":
