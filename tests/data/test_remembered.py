@@ -62,6 +62,18 @@ def test_keeps_what_a_teacher_sees(tmp_path: Path) -> None:
     torch.testing.assert_close(sample["taught"].float(), sample["image"].float().mean((1, 2)), rtol=1e-3, atol=0.1)
 
 
+def test_an_identity_is_that_of_the_pixels(tmp_path: Path) -> None:
+    sources = [remembered(tmp_path / name, Counted()) for name in "ab"]
+    pixels: dict[int, bytes] = {}
+    for place, source in enumerate(sources):
+        for number in range(40):
+            for size in (4, 8):
+                sample = source.sample(number, size)
+                key = bytes([place]) + sample["image"].numpy().tobytes()
+                assert pixels.setdefault(int(sample["identity"]), key) == key
+    assert len(set(pixels.values())) == len(pixels)
+
+
 def test_groups_must_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="6 samples are no multiple of the 4"):
         remembered(tmp_path, Counted(), group=4)

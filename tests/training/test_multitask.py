@@ -152,6 +152,26 @@ def test_prompts_are_encoded_once_where_the_text_tower_stays(tmp_path: Path, mon
     torch.testing.assert_close(torch.stack(found), torch.stack([whole, whole]), rtol=1e-5, atol=1e-6)
 
 
+def test_a_trunk_that_stays_sees_each_kept_picture_once(tmp_path: Path) -> None:
+    base = train(recipe(tmp_path, output=str(tmp_path / "base")), quiet=True)
+    model = {"start": str(base), "lora": {"rank": 2, "targets": ["head.1"]}}
+    document = recipe(tmp_path, model=model, steps=12)
+    document["data"]["remember"] = {"folder": str(tmp_path / "kept"), "renderings": 4, "others": 4}
+    run = build_run(read_config(document))
+    seen: list[int] = []
+    tower = run.objective.backbone.visual
+    tower.stem.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    batches = [batch(run, 6 * step) for step in range(12)]
+    found = [run.objective(b, step)[0] for step, b in enumerate(batches)]
+    pictures = {row.numpy().tobytes() for b in batches for row in b["image"]}
+    assert sum(seen) == len(pictures) < 72
+    for step, b in enumerate(batches):
+        del b["identity"]
+        torch.testing.assert_close(found[step], run.objective(b, step)[0], rtol=1e-5, atol=1e-6)
+    whole = build_run(read_config(document | {"model": {"start": str(base)}})).objective
+    assert whole._trunk is None  # nothing is remembered of weights that move
+
+
 def test_a_base_in_half_its_adapter_and_a_low_level_view_are_one_model(tmp_path: Path) -> None:
     """As the bundled default is made: configs/mini_base.yaml, then configs/mini.yaml."""
     base = train(recipe(tmp_path, output=str(tmp_path / "base"), half=True), quiet=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from torch import Tensor
 
 from vlqa.data.training_sets import SampleSource
 from vlqa.errors import ConfigError
+
+IDENTITY = "identity"
+"""Field of a sample: a number that equal pixels alone share, so that what is made of them need not be made again."""
 
 _THERE = "there"
 
@@ -61,7 +65,7 @@ class Remembered:
         self._open: dict[int, dict[str, npt.NDArray[Any]]] = {}
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
-        """What the source gives for the place that `number` has in its round."""
+        """What the source gives for the place that `number` has in its round, with its `identity`."""
         place = self.place(number)
         fields = self._fields(size)
         if not fields[_THERE][place]:
@@ -69,9 +73,10 @@ class Remembered:
                 fields[name][place] = value.numpy()
             fields[_THERE][place] = True  # last: a sample that is half written is made again
         kept = {name: torch.from_numpy(np.array(values[place])) for name, values in fields.items() if name != _THERE}
-        if np.random.default_rng([self.seed, 13, number]).random() < 0.5:
+        mirrored = bool(np.random.default_rng([self.seed, 13, number]).random() < 0.5)
+        if mirrored:
             kept["image"] = kept["image"].flip(-1)
-        return kept
+        return {**kept, IDENTITY: torch.tensor(self._identity(place, size, mirrored))}
 
     def place(self, number: int) -> int:
         """Which of the kept samples stands at a number."""
@@ -79,6 +84,10 @@ class Remembered:
         groups = self.count // self.group
         round_, position = divmod(group, groups)
         return int(_order(self.seed, round_, groups)[position]) * self.group + within
+
+    def _identity(self, place: int, size: int, mirrored: bool) -> int:
+        digest = hashlib.sha256(f"{self.folder.name}/{size}/{place}/{mirrored}".encode()).digest()
+        return int.from_bytes(digest[:8], "little", signed=True)
 
     def _make(self, place: int, size: int) -> dict[str, Tensor]:
         sample = self.source.sample(place, size)

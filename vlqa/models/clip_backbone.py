@@ -127,7 +127,11 @@ class ClipBackbone(nn.Module):
             )
         if min(height, width) < self.smallest_size:
             raise ConfigError(f"this backbone takes images of {self.smallest_size} px and more, not {height}×{width}")
-        return self.visual(normalize(images, self.mean, self.std, next(self.visual.parameters())))
+        return self.visual(self.normalized(images))
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """Pictures, uint8 or float in [0, 1], as the image tower takes them."""
+        return normalize(images, self.mean, self.std, next(self.visual.parameters()))
 
     def resize(self, image: Pixels) -> Pixels:
         """A whole picture at `image_size`×`image_size`, as the towers were trained: 8-bit, by Pillow, antialiased."""

@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vlqa.data.remembered import IDENTITY
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip import ClipBackbone
+from vlqa.models.quality_encoder import QualityEncoder
 from vlqa.prompts import PromptSet
 from vlqa.training.captions import DEGRADATIONS, caption_batch, describes, opposite_sentences
 from vlqa.training.clip_objective import keep_statistics
 from vlqa.training.config.multitask import ObjectiveConfig
 from vlqa.training.objective import Objective
 from vlqa.training.partial_labels import claim_loss, opinion_loss, type_loss
+from vlqa.training.pooled_once import PooledOnce
 from vlqa.training.tasks import TASKS, JointTasks
 from vlqa.training.teacher import TAUGHT, MobileNetV2Teacher
 
@@ -68,6 +71,7 @@ class MultitaskObjective(Objective):
         self.register_buffer("tokens", backbone.tokenizer([*prompts.texts, *types.texts]), persistent=False)
         self.counts = [len(prompts.texts), len(types.texts)]
         self._fixed: Tensor | None = None
+        self._trunk = self._still_trunk()
 
     def train(self, mode: bool = True) -> Self:
         """Training mode; batch norms of what is not trained, or under adapters, stay as they were."""
@@ -88,10 +92,10 @@ class MultitaskObjective(Objective):
             step: number of the optimisation step.
         """
         rng = np.random.default_rng([self.seed, 2, step])
-        facts = {name: value for name, value in batch.items() if name not in ("image", TAUGHT)}
+        facts = {name: value for name, value in batch.items() if name not in ("image", IDENTITY, TAUGHT)}
         captions = caption_batch({name: value.cpu() for name, value in facts.items()}, self.contents, rng)
         sentences = [*opposite_sentences(rng), *captions.texts]
-        raw = self.backbone.encode_image(batch["image"])
+        raw = self._image_features(batch)
         image_features = unit(raw)
         text_features = self._text_features(self.backbone.tokenizer(sentences).to(self.tokens))
         counts = [*self.counts, len(sentences) - len(captions.texts), len(captions.texts)]
@@ -112,6 +116,22 @@ class MultitaskObjective(Objective):
 
         further = (getattr(self.config, name) * loss for name, loss in parts.items() if name not in self.tasks.names)
         return sum(further, start=self.tasks.total(parts)), parts
+
+    def _still_trunk(self) -> PooledOnce | None:
+        """Pooled features of the image tower where only what stands behind them is trained."""
+        tower = self.backbone.visual
+        if not isinstance(tower, QualityEncoder):
+            return None
+        head = {id(weight) for weight in tower.head.parameters()}
+        if any(weight.requires_grad and id(weight) not in head for weight in tower.parameters()):
+            return None
+        return PooledOnce(lambda images: tower.pooled(self.backbone.normalized(images)))
+
+    def _image_features(self, batch: Mapping[str, Tensor]) -> Tensor:
+        if self._trunk is None or IDENTITY not in batch:
+            return self.backbone.encode_image(batch["image"])
+        head: nn.Module = self.backbone.visual.head
+        return head(self._trunk(batch["image"], batch[IDENTITY]))
 
     def _text_features(self, tokens: Tensor) -> Tensor:
         """Unit features of the prompts and of further sentences; of the prompts once where the text tower stays."""
