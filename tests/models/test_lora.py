@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +247,23 @@ def test_a_name_for_the_base_of_a_bundled_model(tmp_path: Path, monkeypatch: pyt
     assert bare.predict(images).tolist() != tuned.predict(images).tolist()
     over = load("bare", adapter=tmp_path / "tuned" / "adapters" / "one", device="cpu")
     assert over.predict(images) == pytest.approx(tuned.predict(images), abs=1e-6)
+
+
+def test_a_repository_of_the_hub_comes_with_its_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "tuned"
+    save(predictor(adapted(VIT)[0]), here)
+
+    def fetched(_: str, allow_patterns: list[str]) -> str:
+        for file in filter(Path.is_file, here.rglob("*")):
+            if any(fnmatch(str(file.relative_to(here)), pattern) for pattern in allow_patterns):
+                (tmp_path / "fetched" / file.relative_to(here)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, tmp_path / "fetched" / file.relative_to(here))
+        return str(tmp_path / "fetched")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    images = pictures(3)
+    found = load("someone/tuned", device="cpu").predict(images)
+    assert found.tolist() == load(here, device="cpu").predict(images).tolist()
 
 
 @pytest.mark.slow

@@ -208,7 +208,7 @@ def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSe
     if (folder / CONFIG).is_file():
         return _directory(folder)
     if not folder.exists() and _REPOSITORY.fullmatch(model):
-        wanted = [CONFIG, WEIGHTS]
+        wanted = [CONFIG, WEIGHTS, f"{prompted.ADAPTERS}/*"]
         what = f"no folder {model} here, and the hub repository {model}"
         fetched = fetch(lambda: huggingface_hub.snapshot_download(model, allow_patterns=wanted), what)
         return _directory(Path(fetched))
