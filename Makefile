@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow check format bench accuracy clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'vlqa needs Python 3.11 or newer; try make PYTHON=python3.12')"
@@ -32,6 +32,9 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/throughput.py
+
+accuracy: $(VENV)/.installed
+	$(BIN)/python benchmarks/accuracy.py --json benchmarks/results/accuracy.json
 
 clean:
 	rm -rf $(VENV) .demo build dist

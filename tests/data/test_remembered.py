@@ -53,6 +53,8 @@ def test_what_is_given_does_not_depend_on_when_it_was_made(tmp_path: Path) -> No
     assert not source.made
     images = {forwards[number]["image"].numpy().tobytes() for number in range(20)}
     assert 6 < len(images) <= 12  # mirrored or not
+    never = remembered(tmp_path / "a", Counted(), mirrored=False)
+    assert len({never.sample(number, 4)["image"].numpy().tobytes() for number in range(20)}) == 6
 
 
 def test_keeps_what_a_teacher_sees(tmp_path: Path) -> None:

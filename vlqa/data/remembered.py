@@ -27,7 +27,7 @@ _THERE = "there"
 class Remembered:
     """A source of which `count` samples of each size are made, kept, and given again in another order each round.
 
-    A sample that comes again is mirrored or not by a new draw. What is given depends on seed, number and size alone,
+    A sample that comes again may be mirrored, by a new draw. What is given depends on seed, number and size alone,
     whether it was made now or long ago: a run can be killed at any time, and several may share a folder.
 
     Args:
@@ -37,6 +37,7 @@ class Remembered:
         sizes: sides of the pictures, px.
         seed: decides the order of later rounds.
         group: neighbours that stay together, such as the versions of one crop.
+        mirrored: whether half of them are.
         further: what else is kept of a picture (3, h, w), such as what a teacher sees in it; float16.
     """
 
@@ -49,6 +50,7 @@ class Remembered:
         sizes: Sequence[int],
         seed: int,
         group: int = 1,
+        mirrored: bool = True,
         further: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
     ) -> None:
         if count % group:
@@ -58,6 +60,7 @@ class Remembered:
         self.count = count
         self.seed = seed
         self.group = group
+        self.mirrored = mirrored
         self.further = further
         folder.mkdir(parents=True, exist_ok=True)
         for size in set(sizes):
@@ -73,7 +76,7 @@ class Remembered:
                 fields[name][place] = value.numpy()
             fields[_THERE][place] = True  # last: a sample that is half written is made again
         kept = {name: torch.from_numpy(np.array(values[place])) for name, values in fields.items() if name != _THERE}
-        mirrored = bool(np.random.default_rng([self.seed, 13, number]).random() < 0.5)
+        mirrored = self.mirrored and bool(np.random.default_rng([self.seed, 13, number]).random() < 0.5)
         if mirrored:
             kept["image"] = kept["image"].flip(-1)
         return {**kept, IDENTITY: torch.tensor(self._identity(place, size, mirrored))}

@@ -70,6 +70,17 @@ MODELS: dict[str, ModelRow] = {
             bundled=True,
         ),
         ModelRow(
+            name="mini-zero",
+            what="mini without its adapter: no score, scene or distortion label of a real photograph taught it",
+            scale=(1.0, 5.0),
+            paper="",
+            licence="Apache-2.0",
+            source="comes with vlqa; vlqa train configs/mini_base.yaml makes it",
+            prompts="liqe_multitask",
+            bundled=True,
+            base_of="mini",
+        ),
+        ModelRow(
             name="clip-iqa",
             what="CLIP-IQA: a good against a bad photo, zero-shot, at the picture's own size",
             prompts="clip_iqa",

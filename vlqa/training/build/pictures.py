@@ -99,6 +99,7 @@ def _remembered(
                 sizes=config.sizes,
                 seed=seed,
                 group=1 if number else config.versions,
+                mirrored=remember.mirrored,
                 further=None if teacher is None else functools.partial(_taught, copy.deepcopy(teacher)),
             )
         )

@@ -16,6 +16,9 @@ class RememberConfig(Strict):
     folder: Path
     renderings: int = Field(default=20000, ge=2, description="kept of each size")
     others: int = Field(default=5000, ge=1, description="kept of each other set and size")
+    mirrored: bool = Field(
+        default=True, description="half of the times; false where a trunk that stays pools each picture once"
+    )
 
 
 class PicturesConfig(PhotosConfig):
