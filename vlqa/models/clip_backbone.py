@@ -127,6 +127,8 @@ class ClipBackbone(nn.Module):
             )
         if min(height, width) < self.smallest_size:
             raise ConfigError(f"this backbone takes images of {self.smallest_size} px and more, not {height}×{width}")
+        if getattr(self.visual, "counts_pixels", False):
+            return self.visual(self.normalized(images), images)
         return self.visual(self.normalized(images))
 
     def normalized(self, images: Tensor) -> Tensor:

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from vlqa.models.pixel_statistics import WIDTH as PIXEL_STATISTICS
+from vlqa.models.pixel_statistics import pixel_statistics
 from vlqa.models.trunk import Trunk
 
 
@@ -31,8 +34,23 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """Map activations to activations; stride s gives ceil(h/s)×ceil(w/s)."""
-        residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(residual + self.shortcut(x))
+        inner = self.relu(normed(self.conv1, self.bn1, x))
+        residual = normed(self.conv2, self.bn2, inner)
+        if len(self.shortcut):
+            pool, conv, norm = self.shortcut
+            x = normed(conv, norm, pool(x))
+        return self.relu(residual.add_(x) if not torch.is_grad_enabled() else residual + x)
+
+
+def normed(conv: nn.Module, norm: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+    """`norm(conv(x))`; by one convolution that holds both where nothing is learned, which saves a pass over memory."""
+    plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d  # an adapter's layer has more than its weight
+    if not plain or norm.training or torch.is_grad_enabled():
+        return norm(conv(x))
+    gain = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
+    bias = norm.bias.float() - norm.running_mean.float() * gain
+    kernels = (conv.weight.float() * gain.view(-1, 1, 1, 1)).to(x.dtype)
+    return F.conv2d(x, kernels, bias.to(x.dtype), conv.stride, conv.padding)
 
 
 class QualityTrunk(Trunk):
@@ -78,7 +96,8 @@ class QualityTrunk(Trunk):
 
     def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
         """Stem and stages."""
-        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        conv, norm, relu = self.stem
+        x = relu(normed(conv, norm, images.contiguous(memory_format=torch.channels_last)))
         yield x
         for stage in self.stages:
             x = stage(x)
@@ -95,6 +114,8 @@ class QualityEncoder(QualityTrunk):
         widths: channels of the stages.
         blocks: residual blocks a stage.
         hidden: width between statistics and embedding.
+        counts_pixels: whether the head reads `pixel_statistics` beside those of the stages.
+        dropout: shares of what the head reads, and of its hidden layer, that are left out while it learns.
     """
 
     def __init__(
@@ -103,17 +124,49 @@ class QualityEncoder(QualityTrunk):
         widths: Sequence[int] = (32, 64, 128, 256),
         blocks: Sequence[int] = (1, 2, 2, 2),
         hidden: int = 512,
+        counts_pixels: bool = False,
+        dropout: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         super().__init__(widths, blocks)
         self.output_dim = embed_dim
-        self.head = nn.Sequential(
-            nn.BatchNorm1d(self.width),
-            nn.Linear(self.width, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, embed_dim),
-        )
+        self.counts_pixels = counts_pixels
+        described = self.width + (PIXEL_STATISTICS if counts_pixels else 0)
+        self.head = Head(described, hidden, embed_dim, dropout)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """Embed normalised pictures of any size; not unit length."""
-        return self.head(self.pooled(images).to(next(self.head.parameters()).dtype))
+    def forward(self, images: Float[Tensor, "n 3 h w"], pixels: Tensor | None = None) -> Float[Tensor, "n d"]:
+        """Map pictures of any size to embeddings; not unit length.
+
+        Args:
+            images: normalised.
+            pixels: the same, uint8 or float in [0, 1]; of a tower that counts them.
+        """
+        return self.head(self.described(images, pixels).to(next(self.head.parameters()).dtype))
+
+    def described(self, images: Float[Tensor, "n 3 h w"], pixels: Tensor | None = None) -> Float[Tensor, "n width"]:
+        """What the head reads of the same arguments: statistics of the stages, and of the pixels; float32."""
+        if not self.counts_pixels:
+            return self.pooled(images)
+        assert pixels is not None
+        return torch.cat([self.pooled(images), pixel_statistics(pixels)], dim=1)
+
+
+class Head(nn.Sequential):
+    """Norm, hidden layer and embedding, named 0 to 3; with dropout before both layers while it learns.
+
+    Args:
+        width: of what it reads.
+        hidden: width of the hidden layer.
+        embed_dim: width of the embedding.
+        dropout: shares left out before each layer.
+    """
+
+    def __init__(self, width: int, hidden: int, embed_dim: int, dropout: tuple[float, float]) -> None:
+        super().__init__(nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, embed_dim))
+        self.dropout = tuple(dropout)
+
+    def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n d"]:
+        """Map statistics to embeddings."""
+        norm, inner, bend, outer = self
+        x = F.dropout(norm(x), self.dropout[0], self.training)
+        return outer(F.dropout(bend(inner(x)), self.dropout[1], self.training))

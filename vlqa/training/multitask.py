@@ -125,7 +125,7 @@ class MultitaskObjective(Objective):
         head = {id(weight) for weight in tower.head.parameters()}
         if any(weight.requires_grad and id(weight) not in head for weight in tower.parameters()):
             return None
-        return PooledOnce(lambda images: tower.pooled(self.backbone.normalized(images)))
+        return PooledOnce(lambda images: tower.described(self.backbone.normalized(images), images))
 
     def _image_features(self, batch: Mapping[str, Tensor]) -> Tensor:
         if self._trunk is None or IDENTITY not in batch:
