@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -44,6 +45,7 @@ class MultitaskObjective(Objective):
         config: weights of the losses.
         seed: with the step it decides the sentences.
         teacher: network whose statistics are predicted from the image features; None goes without.
+        folder: where pooled features of kept pictures stay if the trunk does; None keeps them in memory.
     """
 
     tokens: Tensor
@@ -56,6 +58,7 @@ class MultitaskObjective(Objective):
         config: ObjectiveConfig,
         seed: int,
         teacher: MobileNetV2Teacher | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -71,7 +74,7 @@ class MultitaskObjective(Objective):
         self.register_buffer("tokens", backbone.tokenizer([*prompts.texts, *types.texts]), persistent=False)
         self.counts = [len(prompts.texts), len(types.texts)]
         self._fixed: Tensor | None = None
-        self._trunk = self._still_trunk()
+        self._trunk = self._still_trunk(folder)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode; batch norms of what is not trained, or under adapters, stay as they were."""
@@ -117,7 +120,7 @@ class MultitaskObjective(Objective):
         further = (getattr(self.config, name) * loss for name, loss in parts.items() if name not in self.tasks.names)
         return sum(further, start=self.tasks.total(parts)), parts
 
-    def _still_trunk(self) -> PooledOnce | None:
+    def _still_trunk(self, folder: Path | None) -> PooledOnce | None:
         """Pooled features of the image tower where only what stands behind them is trained."""
         tower = self.backbone.visual
         if not isinstance(tower, QualityEncoder):
@@ -125,7 +128,7 @@ class MultitaskObjective(Objective):
         head = {id(weight) for weight in tower.head.parameters()}
         if any(weight.requires_grad and id(weight) not in head for weight in tower.parameters()):
             return None
-        return PooledOnce(lambda images: tower.described(self.backbone.normalized(images), images))
+        return PooledOnce(lambda images: tower.described(self.backbone.normalized(images), images), folder)
 
     def _image_features(self, batch: Mapping[str, Tensor]) -> Tensor:
         if self._trunk is None or IDENTITY not in batch:

@@ -43,8 +43,9 @@ def build(config: MultitaskConfig) -> Run:
     if config.model.trained == "head":
         backbone.visual.requires_grad_(False)
         _quality_tower(backbone).head.requires_grad_(True)
+    folder = config.data.remember.folder / "pooled" if config.data.remember else None
     objective = MultitaskObjective(
-        backbone, prompts, pictures.contents, config.objective, config.seed, pictures.teacher
+        backbone, prompts, pictures.contents, config.objective, config.seed, pictures.teacher, folder
     )
 
     low = low_level_of_model(config.low)
