@@ -13,7 +13,7 @@ import yaml
 
 import vlqa
 from tests.synthetic import picture
-from tests.training.recipe import losses, recipe
+from tests.training.recipe import ARCHITECTURE, losses, recipe
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.training.checkpoint import last_state
 from vlqa.training.config import OptimizerConfig
@@ -43,6 +43,16 @@ def test_a_resumed_run_gives_the_losses_and_weights_of_an_unbroken_one(whole: Pa
     train(config, quiet=True, resume=True)
     assert [record["step"] for record in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
     assert_same_run(tmp_path / "run", whole)
+
+
+def test_dropout_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    document = recipe(tmp_path)
+    vision = {**ARCHITECTURE["vision_cfg"], "dropout": [0.3, 0.3], "counts_pixels": True}
+    document["model"] |= {"architecture": {**ARCHITECTURE, "vision_cfg": vision}}
+    train(document | {"output": str(tmp_path / "whole")}, quiet=True)
+    train(document, quiet=True, limit_steps=3)
+    train(document, quiet=True, resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_another_seed_gives_other_losses(whole: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from vlqa.data.training_sets import SampleSource
 from vlqa.errors import ConfigError
 
 IDENTITY = "identity"
-"""Field of a sample: a number that equal pixels alone share, so that what is made of them need not be made again."""
+"""Field of a sample: a digest of its pixels, 64 bits, so that what was made of them need not be made again."""
 
 _THERE = "there"
 
@@ -37,7 +37,7 @@ class Remembered:
         sizes: sides of the pictures, px.
         seed: decides the order of later rounds.
         group: neighbours that stay together, such as the versions of one crop.
-        mirrored: whether half of them are.
+        mirrored: whether a kept sample is mirrored half of the times it comes.
         further: what else is kept of a picture (3, h, w), such as what a teacher sees in it; float16.
     """
 
@@ -79,7 +79,7 @@ class Remembered:
         mirrored = self.mirrored and bool(np.random.default_rng([self.seed, 13, number]).random() < 0.5)
         if mirrored:
             kept["image"] = kept["image"].flip(-1)
-        return {**kept, IDENTITY: torch.tensor(self._identity(place, size, mirrored))}
+        return {**kept, IDENTITY: torch.tensor(_identity(kept["image"]))}
 
     def place(self, number: int) -> int:
         """Which of the kept samples stands at a number."""
@@ -87,10 +87,6 @@ class Remembered:
         groups = self.count // self.group
         round_, position = divmod(group, groups)
         return int(_order(self.seed, round_, groups)[position]) * self.group + within
-
-    def _identity(self, place: int, size: int, mirrored: bool) -> int:
-        digest = hashlib.sha256(f"{self.folder.name}/{size}/{place}/{mirrored}".encode()).digest()
-        return int.from_bytes(digest[:8], "little", signed=True)
 
     def _make(self, place: int, size: int) -> dict[str, Tensor]:
         sample = self.source.sample(place, size)
@@ -115,6 +111,11 @@ class Remembered:
             paths = self.folder.glob(f"{size}.*.npy")
             self._open[size] = {path.name.split(".")[1]: np.load(path, mmap_mode="r+") for path in paths}
         return self._open[size]
+
+
+def _identity(image: Tensor) -> int:
+    digest = hashlib.sha256(image.contiguous().numpy().data).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
 
 
 @functools.lru_cache(maxsize=8)

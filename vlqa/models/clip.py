@@ -218,7 +218,10 @@ def _build_towers(config: dict[str, Any]) -> tuple[nn.Module, nn.Module, nn.Para
     from vlqa.models.quality_encoder import QualityEncoder
 
     vision_cfg.pop("image_size", None)
-    return QualityEncoder(embed_dim=config["embed_dim"], **vision_cfg), model.text, model.logit_scale
+    try:
+        return QualityEncoder(embed_dim=config["embed_dim"], **vision_cfg), model.text, model.logit_scale
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"vision_cfg of kind quality: {error}") from None
 
 
 def _attention_pool(pool: Any, use_position: bool, interpolate: bool) -> AttentionPool:

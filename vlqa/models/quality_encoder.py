@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlqa.models.pixel_statistics import WIDTH as PIXEL_STATISTICS
-from vlqa.models.pixel_statistics import pixel_statistics
+from vlqa.functional.pixel_statistics import WIDTH as PIXEL_STATISTICS
+from vlqa.functional.pixel_statistics import pixel_statistics
 from vlqa.models.trunk import Trunk
 
 
@@ -39,18 +40,19 @@ class ResidualBlock(nn.Module):
         if len(self.shortcut):
             pool, conv, norm = self.shortcut
             x = normed(conv, norm, pool(x))
-        return self.relu(residual.add_(x) if not torch.is_grad_enabled() else residual + x)
+        residual += x
+        return self.relu(residual)
 
 
-def normed(conv: nn.Module, norm: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+def normed(conv: Any, norm: Any, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
     """`norm(conv(x))`; by one convolution that holds both where nothing is learned, which saves a pass over memory."""
-    plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d  # an adapter's layer has more than its weight
-    if not plain or norm.training or torch.is_grad_enabled():
+    plain = type(conv) is nn.Conv2d and conv.bias is None  # an adapter's layer has more than its weight
+    if torch.is_grad_enabled() or norm.training or not plain or norm.running_var is None:
         return norm(conv(x))
     gain = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
     bias = norm.bias.float() - norm.running_mean.float() * gain
     kernels = (conv.weight.float() * gain.view(-1, 1, 1, 1)).to(x.dtype)
-    return F.conv2d(x, kernels, bias.to(x.dtype), conv.stride, conv.padding)
+    return F.conv2d(x, kernels, bias.to(x.dtype), conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 class QualityTrunk(Trunk):
@@ -128,10 +130,12 @@ class QualityEncoder(QualityTrunk):
         dropout: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         super().__init__(widths, blocks)
+        if not isinstance(dropout, Sequence) or len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
+            raise ValueError(f"dropout must be two shares from 0 to below 1, not {dropout!r}")
         self.output_dim = embed_dim
         self.counts_pixels = counts_pixels
-        described = self.width + (PIXEL_STATISTICS if counts_pixels else 0)
-        self.head = Head(described, hidden, embed_dim, dropout)
+        self.described_dim = self.width + (PIXEL_STATISTICS if counts_pixels else 0)
+        self.head = Head(self.described_dim, hidden, embed_dim, dropout)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Float[Tensor, "n 3 h w"], pixels: Tensor | None = None) -> Float[Tensor, "n d"]:
@@ -143,29 +147,30 @@ class QualityEncoder(QualityTrunk):
         """
         return self.head(self.described(images, pixels).to(next(self.head.parameters()).dtype))
 
-    def described(self, images: Float[Tensor, "n 3 h w"], pixels: Tensor | None = None) -> Float[Tensor, "n width"]:
+    def described(self, images: Float[Tensor, "n 3 h w"], pixels: Tensor | None = None) -> Float[Tensor, "n read"]:
         """What the head reads of the same arguments: statistics of the stages, and of the pixels; float32."""
         if not self.counts_pixels:
             return self.pooled(images)
-        assert pixels is not None
-        return torch.cat([self.pooled(images), pixel_statistics(pixels)], dim=1)
+        if pixels is None:
+            raise ValueError("this tower counts pixels: give them too, or call the backbone's encode_image")
+        return torch.cat([self.pooled(images), pixel_statistics(pixels.to(images.device))], dim=1)
 
 
 class Head(nn.Sequential):
-    """Norm, hidden layer and embedding, named 0 to 3; with dropout before both layers while it learns.
+    """Norm, hidden layer, GELU and embedding, named 0 to 3; with dropout before both layers while it learns.
 
     Args:
-        width: of what it reads.
+        read: width of what it reads.
         hidden: width of the hidden layer.
         embed_dim: width of the embedding.
         dropout: shares left out before each layer.
     """
 
-    def __init__(self, width: int, hidden: int, embed_dim: int, dropout: tuple[float, float]) -> None:
-        super().__init__(nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, embed_dim))
+    def __init__(self, read: int, hidden: int, embed_dim: int, dropout: tuple[float, float]) -> None:
+        super().__init__(nn.BatchNorm1d(read), nn.Linear(read, hidden), nn.GELU(), nn.Linear(hidden, embed_dim))
         self.dropout = tuple(dropout)
 
-    def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n d"]:
+    def forward(self, x: Float[Tensor, "n read"]) -> Float[Tensor, "n d"]:
         """Map statistics to embeddings."""
         norm, inner, bend, outer = self
         x = F.dropout(norm(x), self.dropout[0], self.training)

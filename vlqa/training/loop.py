@@ -106,6 +106,7 @@ def train(
         worker_init_fn=_one_thread,
         persistent_workers=False,
         prefetch_factor=4 if config.data.workers else None,
+        generator=torch.Generator().manual_seed(config.seed),  # else each start draws from the one that dropout uses
     )
     # the bare objective stays within reach: accelerate may wrap it to average gradients over processes
     objective = run.objective

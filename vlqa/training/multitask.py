@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vlqa import artifacts
 from vlqa.data.remembered import IDENTITY
+from vlqa.functional import pixel_statistics
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip import ClipBackbone
 from vlqa.models.quality_encoder import QualityEncoder
@@ -128,7 +130,14 @@ class MultitaskObjective(Objective):
         head = {id(weight) for weight in tower.head.parameters()}
         if any(weight.requires_grad and id(weight) not in head for weight in tower.parameters()):
             return None
-        return PooledOnce(lambda images: tower.described(self.backbone.normalized(images), images), folder)
+        if folder is not None:
+            still = {name: value for name, value in tower.state_dict().items() if not name.startswith("head.")}
+            normal = {"mean": self.backbone.mean, "std": self.backbone.std}
+            decides = [artifacts.digest_tensors(still | normal), tower.counts_pixels, pixel_statistics.VERSION]
+            folder = folder / artifacts.digest_json(decides)[:16]
+        return PooledOnce(
+            lambda images: tower.described(self.backbone.normalized(images), images), folder, tower.described_dim
+        )
 
     def _image_features(self, batch: Mapping[str, Tensor]) -> Tensor:
         if self._trunk is None or IDENTITY not in batch:

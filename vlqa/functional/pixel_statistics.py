@@ -22,7 +22,7 @@ _CHROMAS = (1, 4, 8, 16, 32, 64, 128)  # bounds of bins of the largest minus the
 _BANDS = 20
 _SECTORS = 3
 _STEP = 2  # of the pixels that are counted: a quarter of them tells the same
-_SMALL = 1e-5
+_SMALL = 0.5 / 255 / 6  # half of the smallest residual that is not 0
 _LUMA = (0.299, 0.587, 0.114)
 
 _GREY_WIDTH = 4 * (_COARSE + len(_QUANTILES) + 6)
@@ -33,6 +33,9 @@ _RESIDUAL_WIDTH = 2 * 8 + 2
 WIDTH = _GREY_WIDTH + _COLOUR_WIDTH + _SPECTRUM_WIDTH + _RESIDUAL_WIDTH
 """Statistics a picture."""
 
+VERSION = 1
+"""Of what is counted; another one makes other numbers of the same picture."""
+
 
 @torch.no_grad()
 def pixel_statistics(images: Tensor) -> Float[Tensor, "n width"]:
@@ -41,7 +44,7 @@ def pixel_statistics(images: Tensor) -> Float[Tensor, "n width"]:
     Args:
         images: (n, 3, h, w), uint8 or float in [0, 1], sRGB.
     """
-    values = images.float() if images.dtype == torch.uint8 else images.float().mul(255).round()
+    values = images.float() if images.dtype == torch.uint8 else images.float().mul(255).round().clamp_(0, 255)
     luma = (values * values.new_tensor(_LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
     counted = torch.cat([values, luma.round()], dim=1)[:, :, ::_STEP, ::_STEP].long()
     return torch.cat([_greys(counted), _colours(counted), _spectrum(luma[:, 0] / 255), _residual(values / 255)], dim=1)
@@ -87,25 +90,27 @@ def _colours(counted: Tensor) -> Tensor:
 def _spectrum(luma: Tensor) -> Tensor:
     """Logarithm of the power in bands from 0 to half a cycle a pixel, and how it differs between three directions."""
     height, width = luma.shape[-2:]
-    window, cells, sizes = _fourier(height, width, luma.device)
-    power = torch.fft.rfft2((luma - luma.mean(dim=(1, 2), keepdim=True)) * window).abs().square()
+    cells, sizes = _cells(height, width, luma.device)
+    down, across = (torch.hann_window(side, periodic=False, device=luma.device) for side in (height, width))
+    seen = (luma - luma.mean(dim=(1, 2), keepdim=True)) * down.unsqueeze(1) * across
+    power = torch.fft.rfft2(seen).abs().square()
     summed = power.new_zeros(len(luma), len(sizes)).index_add_(1, cells, power.flatten(1))
-    scale = window.square().sum().clamp_min(_SMALL)
-    level = (summed / sizes / scale + 1e-9).log().view(len(luma), _BANDS + 1, _SECTORS)
-    mean = level.mean(dim=2, keepdim=True)
-    return torch.cat([mean[:, :, 0], (level - mean).flatten(1)], dim=1)
+    scale = (down.square().sum() * across.square().sum()).clamp_min(1e-5)
+    level = (summed / sizes.clamp_min(1) / scale + 1e-9).log().view(len(luma), _BANDS + 1, _SECTORS)
+    there = (sizes > 0).view(_BANDS + 1, _SECTORS)  # small pictures have not all of them
+    mean = (level * there).sum(dim=2, keepdim=True) / there.sum(dim=1, keepdim=True).clamp_min(1)
+    return torch.cat([mean[:, :, 0], ((level - mean) * there).flatten(1)], dim=1)
 
 
-@functools.lru_cache(maxsize=16)
-def _fourier(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Hann window, the cell of each frequency, and the number of frequencies in each cell."""
-    window = torch.outer(torch.hann_window(height, periodic=False), torch.hann_window(width, periodic=False))
+@functools.lru_cache(maxsize=8)
+def _cells(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The cell of each frequency, and the number of frequencies in each cell."""
     rows, columns = torch.fft.fftfreq(height).abs().unsqueeze(1), torch.fft.rfftfreq(width).unsqueeze(0)
     band = ((rows.square() + columns.square()).sqrt() * 2 * _BANDS).long().clamp_max(_BANDS)
     sector = (torch.atan2(columns, rows) / (math.pi / 2) * _SECTORS).long().clamp_max(_SECTORS - 1)
     cells = (band * _SECTORS + sector).flatten()
-    sizes = torch.bincount(cells, minlength=(_BANDS + 1) * _SECTORS).clamp_min(1)
-    return window.to(device), cells.to(device), sizes.float().to(device)
+    sizes = torch.bincount(cells, minlength=(_BANDS + 1) * _SECTORS)
+    return cells.int().to(device), sizes.float().to(device)
 
 
 def _residual(values: Tensor) -> Tensor:
@@ -118,10 +123,11 @@ def _residual(values: Tensor) -> Tensor:
     red, green, blue = fine.unbind(dim=1)
     products = torch.stack([red * red, green * green, blue * blue, red * green, red * blue, green * blue], dim=1)
     size = red.abs() + green.abs() + blue.abs()
-    flat = (size <= size.mean(dim=1, keepdim=True)).to(size)
+    flat = (size <= size.mean(dim=1, keepdim=True) * (1 + 1e-5)).to(size)  # all of a regular pattern
     peaks = products[:, :3].sum(dim=1).square().mean(dim=1)
     told = []
-    for covariance in (products.mean(dim=2), (products @ flat.unsqueeze(2))[:, :, 0] / flat.sum(dim=1, keepdim=True)):
+    of_flat = (products * flat.unsqueeze(1)).sum(dim=2) / flat.sum(dim=1, keepdim=True)
+    for covariance in (products.mean(dim=2), of_flat):
         r, g, b = (covariance[:, :3].clamp_min(0).sqrt() + _SMALL).unbind(dim=1)
         told += [r.log(), g.log(), b.log(), 4 * (r / g).log(), 4 * (b / g).log()]
         told += [covariance[:, 3] / (r * g), covariance[:, 4] / (r * b), covariance[:, 5] / (g * b)]
