@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.synthetic import picture
 from tests.training.recipe import ARCHITECTURE, losses, recipe, write_labels
@@ -14,10 +15,13 @@ from vlqa.hub import load, save
 from vlqa.models.clip import build_backbone
 from vlqa.models.fusion import FusionEncoder, build_fusion
 from vlqa.models.image_encoder import build_encoder
+from vlqa.models.lora import Adapters, LoraOptions
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.regression import RegressionPredictor
 from vlqa.predictors.views import Scales, WholeImage
 from vlqa.prompts import PromptSet
+from vlqa.training.build import build_run
+from vlqa.training.config import read_config
 from vlqa.training.loop import train
 
 LOW: dict[str, Any] = {"trunk": {"kind": "quality", "widths": [32], "blocks": [1]}, "head": [16]}
@@ -112,9 +116,19 @@ def test_a_run_trains_both_encoders_and_the_gate_and_its_model_loads(tmp_path: P
     model = load(folder, device="cpu")
     (encoder,) = model.encoders.values()
     assert encoder.gate.weight.abs().sum() > 0
+    assert model.feature_slices == encoder.feature_slices and set(model.feature_slices) == {"high", "low"}
     start = high.backbone.visual.state_dict()
     assert any(not torch.equal(start[name], value) for name, value in encoder.high.visual.state_dict().items())
     assert np.isfinite(model.predict([picture(60, 70, 1)])).all()
+    Adapters(high.backbone).add("tuned", LoraOptions(targets=("head.1",)))
+    for name, weight in high.backbone.named_parameters():
+        if "lora_B" in name:
+            nn.init.constant_(weight, 0.1)
+    save(high, tmp_path / "adapted")
+    adapted = document | {"encoder": document["encoder"] | {"high": str(tmp_path / "adapted")}}
+    fused = build_run(read_config(adapted)).objective.encoder.high.eval()  # what the adapter learned goes in
+    images = torch.rand(2, 3, 48, 48)
+    torch.testing.assert_close(fused.encode_image(images), high.backbone.eval().encode_image(images))
     swapped = document | {"encoder": {"high": str(tmp_path / "low"), "low": str(tmp_path / "high")}}
     with pytest.raises(ConfigError, match=r"encoder\.high: .* has no text tower"):
         train(swapped | {"output": str(tmp_path / "swapped")}, quiet=True)

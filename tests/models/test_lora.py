@@ -28,6 +28,10 @@ RESNET: dict[str, Any] = {
     "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8},
     "text_cfg": VIT["text_cfg"],
 }
+POOLER: dict[str, Any] = {  # CoCa's, whose keys are as wide as the tower and its queries as the embedding
+    **VIT,
+    "vision_cfg": {**VIT["vision_cfg"], "attentional_pool": True, "attn_pooler_queries": 3, "attn_pooler_heads": 2},
+}
 BOTH = LoraOptions(rank=4, towers=("image", "text"), targets="all")
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -48,7 +52,7 @@ def adapted(architecture: dict[str, Any], options: LoraOptions = BOTH) -> tuple[
     return built, adapters
 
 
-@pytest.mark.parametrize("architecture", [VIT, RESNET, CONVOLUTIONS], ids=["vit", "resnet", "own"])
+@pytest.mark.parametrize("architecture", [VIT, RESNET, CONVOLUTIONS, POOLER], ids=["vit", "resnet", "own", "pooler"])
 def test_merged_equals_unmerged(architecture: dict[str, Any]) -> None:
     built, adapters = adapted(architecture)
     plain = backbone(architecture)
@@ -199,6 +203,15 @@ def test_a_model_keeps_its_adapters(tmp_path: Path) -> None:
     assert foreign.predict(images) == pytest.approx(expected["one"], abs=1e-5)
     with pytest.raises(ConfigError, match=r"no adapter 'three' in tuned \(one, two\)"):
         load(tmp_path / "model", adapter="three", device="cpu")
+
+
+def test_each_tower_that_is_named_has_what_is_named() -> None:
+    with pytest.raises(ConfigError, match="the image tower has no layers 'attention'"):
+        Adapters(backbone(CONVOLUTIONS)).add("one", LoraOptions(towers=("image", "text"), targets="attention"))
+    head = Adapters(backbone(CONVOLUTIONS))
+    head.add("one", LoraOptions(towers=("image", "text"), targets=("head.1",)))  # names need not stand in both
+    with pytest.raises(ConfigError, match=r"the image and text tower has no layers \('tail',\)"):
+        head.add("two", LoraOptions(towers=("image", "text"), targets=("tail",)))
 
 
 def test_a_model_is_saved_merged(tmp_path: Path) -> None:

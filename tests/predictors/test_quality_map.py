@@ -7,6 +7,7 @@ from sklearn.datasets import load_sample_images
 import vlqa
 from tests.predictors.test_ensemble import both, views
 from tests.tiny import VIT, backbone, joint_prompts, pictures
+from vlqa.predictors.ensemble import EnsemblePredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.quality_map import quality_map
 from vlqa.predictors.views import LiqePatches
@@ -64,6 +65,20 @@ def test_pristine_patches_have_distances_of_their_own() -> None:
     (whole,) = both().assess(image, explain=True)
     assert isinstance(whole, Explanation) and whole.patches is None  # its high view looks at the whole
     assert np.isfinite(quality_map(both(), image)[0]).all()
+
+
+def test_patches_of_two_views_are_on_the_scale_of_both() -> None:
+    liqe = MultitaskPredictor(backbone(VIT), joint_prompts(), LiqePatches(size=32))
+    _, low = views()
+    image = pictures(1, lowest=100, highest=140)[0]
+    ensemble = EnsemblePredictor(liqe, low, weights=(0.1, 2.0), name="both")
+    (record,) = ensemble.assess(image, explain=True)
+    (alone,) = liqe.assess(image, explain=True)
+    assert isinstance(record, Explanation) and isinstance(alone, Explanation)
+    assert record.patches is not None and alone.patches is not None
+    expected = [0.1 * patch.score + 2 * low.predict(image)[0] for patch in alone.patches]
+    assert [patch.score for patch in record.patches] == pytest.approx(expected, abs=1e-5)
+    assert all(ensemble.scale[0] <= patch.score <= ensemble.scale[1] for patch in record.patches)
 
 
 def test_a_picture_smaller_than_a_window_is_one_window() -> None:

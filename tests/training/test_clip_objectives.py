@@ -85,6 +85,16 @@ def test_two_processes_equal_one(method: str, tmp_path: Path) -> None:
     np.testing.assert_allclose([r["loss"] for r in two], [r["loss"] for r in one], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["grepq-high", "qualiclip"])
+def test_two_processes_on_a_tower_that_pools_without_position(method: str, tmp_path: Path) -> None:
+    """As configs/grepq_high.yaml has it; a weight that is promised a gradient and gets none stops all processes."""
+    resnet = {**VIT, "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8}}
+    model = {"architecture": resnet, "weights": None, "attention_pool_position": False, "trained": ["image"]}
+    train_in_two_processes(recipe(tmp_path, method, model=model), tmp_path)
+    assert np.isfinite([row["loss"] for row in losses(tmp_path / "run")]).all()
+
+
 def test_squares_are_the_centres_of_whole_photographs(tmp_path: Path) -> None:
     sample = CentreSquares(write_photos(tmp_path), seed=0, size=40)[0]
     assert sample["image"].shape == (3, 40, 40) and sample["image"].dtype == torch.uint8

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 
 from tests.synthetic import picture
 from tests.training.recipe import recipe
-from vlqa.errors import ConfigError
+from vlqa.errors import ConfigError, VLQAError
 from vlqa.functional.fidelity import dynamic_weights
 from vlqa.hub import load, save
 from vlqa.models.image_encoder import build_encoder
 from vlqa.predictors.pristine import PristinePredictor, PristineStatistics
-from vlqa.predictors.views import PatchGrid
+from vlqa.predictors.regression import RegressionPredictor
+from vlqa.predictors.views import PatchGrid, Scales
 from vlqa.training.build import Run, build_run
 from vlqa.training.config import read_config
 from vlqa.training.loop import train
@@ -200,3 +201,8 @@ def test_a_base_in_half_its_adapter_and_a_low_level_view_are_one_model(tmp_path:
     again = tmp_path / "again"
     with pytest.raises(ConfigError, match=r"low\.model: .*base/model is no model of image encoders"):
         train(recipe(tmp_path, **changes | {"low": {"model": str(base)}, "output": str(again)}), quiet=True)
+    save(RegressionPredictor({"low": encoder}, Scales(), None, normalize=False, name="embeds"), tmp_path / "embeds")
+    with pytest.raises(VLQAError, match="embeds has features but no regressor"):
+        train(
+            recipe(tmp_path, **changes | {"low": {"model": str(tmp_path / "embeds")}, "output": str(again)}), quiet=True
+        )

@@ -182,11 +182,12 @@ class Adapters:
                 return _ATTENTION.fullmatch(name) is not None
             return chosen == "all" or any(f".{name}".endswith(f".{end}") for end in chosen)
 
-        found = [f"{_TOWERS[tower]}.{name}" for tower in options.towers for name in self._layers[tower] if fits(name)]
-        if not found:
-            where = " and ".join(options.towers)
+        found = {tower: [name for name in self._layers[tower] if fits(name)] for tower in options.towers}
+        without = [tower for tower, names in found.items() if not names]
+        if without and (len(without) == len(found) or isinstance(chosen, str)):
+            where = " and ".join(without)
             raise ConfigError(f"the {where} tower has no layers {chosen!r}; give 'attention', 'all' or their names")
-        return found
+        return [f"{_TOWERS[tower]}.{name}" for tower, names in found.items() for name in names]
 
     @property
     def _wrapped(self) -> PeftModel:
@@ -231,8 +232,16 @@ class Adapters:
 
 
 def _layers(tower: nn.Module) -> Iterator[str]:
-    """Names of the layers that can have an adapter."""
-    return (name for name, module in tower.named_modules() if isinstance(module, nn.Linear | nn.Conv2d))
+    """Names of the layers that can have an adapter: not of torch's own attention where it could not be split.
+
+    That one reads the weights of its last layer without calling it, and grouped convolutions have no low rank.
+    """
+    modules = dict(tower.named_modules())
+    whole = tuple(f"{name}." for name, module in modules.items() if isinstance(module, nn.MultiheadAttention))
+    for name, module in modules.items():
+        fits = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if fits and not name.startswith(whole):
+            yield name
 
 
 def _adapted(backbone: nn.Module) -> Iterator[Any]:

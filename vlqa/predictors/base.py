@@ -139,7 +139,7 @@ class ImagePredictor(ABC):
             if item.features is None:
                 yield reader._failed(item.name, item.error)
                 continue
-            details = reader._details(_row(sights, item.features)[None])[0]
+            details = reader._details(joined_row(sights, item.features)[None])[0]
             if reader.explains:
                 details["patches"] = reader._patches(item.features, item.size)
             yield reader._assessment(item.name, details)
@@ -209,7 +209,7 @@ class ImagePredictor(ABC):
         self, images: Images, sights: Sequence[Sight]
     ) -> Iterator[tuple[str | None, Tensor | None, VLQAError | None]]:
         for item in encode_images(as_iterable(images), sights, **self.reading):
-            yield item.name, None if item.features is None else _row(sights, item.features), item.error
+            yield item.name, None if item.features is None else joined_row(sights, item.features), item.error
 
     def _collect(
         self,
@@ -278,7 +278,8 @@ def scored_patches(work: Patchwork, size: tuple[int, int], scores: Float[Tensor,
     )
 
 
-def _row(sights: Sequence[Sight], features: Sequence[Tensor]) -> Tensor:
+def joined_row(sights: Sequence[Sight], features: Sequence[Tensor]) -> Float[Tensor, " d"]:
+    """What a picture's patches, (p, d) for each sight, come to."""
     return torch.cat([sight.pool(rows) for sight, rows in zip(sights, features, strict=True)])
 
 

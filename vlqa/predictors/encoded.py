@@ -51,12 +51,19 @@ class EncoderPredictor(ImagePredictor):
         ends = [sum(widths[: number + 1]) for number in range(len(widths))]
         slices = {role: slice(end - width, end) for role, end, width in zip(encoders, ends, widths, strict=True)}
         self.feature_slices = {"low": slice(0, self.width), **(slices if len(slices) > 1 else {})}
+        for encoder in encoders.values():
+            if isinstance(encoder, FusionEncoder) and encoder.embed_dim == self.width:  # alone, at one scale
+                self.feature_slices = encoder.feature_slices
 
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides a score: method, weights, view, and what follows the features."""
         encoders = {role: encoder.digest for role, encoder in self.encoders.items()}
         return artifacts.digest_json([self.method, encoders, self.view.as_dict(), self.normalize, self._further()])
+
+    def check_fitted(self) -> None:
+        """Raise the NotFittedError that a score would: of a model that embeds, but has nothing to score by yet."""
+        self._reader(False, None)._scoring()
 
     def _further(self) -> Any:
         """What decides a score besides the features, JSON-able."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from vlqa import artifacts
 from vlqa.errors import ConfigError
-from vlqa.predictors.base import ImagePredictor, Reading, Sight
+from vlqa.predictors.base import ImagePredictor, Reading, Sight, joined_row
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.prompted import PromptPredictor
 
@@ -108,7 +109,15 @@ class EnsemblePredictor(ImagePredictor):
         return self.high._scoring() + self.low._scoring()
 
     def _patches(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Patch, ...] | None:
-        return self.high._patches(features[:1], size)  # the low view's have another scale
+        sights = self.high._scoring()
+        patches = self.high._patches(features[: len(sights)], size)
+        if patches is None:
+            return None
+        whole = 0.0  # what the low view says of the picture, which has other patches
+        if self.weights[1]:
+            row = joined_row(self.low._scoring(), features[len(sights) :])
+            whole = self.weights[1] * float(self.low._score(row[None]))
+        return tuple(dataclasses.replace(patch, score=self.weights[0] * patch.score + whole) for patch in patches)
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         high, low = self._split(features)

@@ -51,7 +51,9 @@ def score(
     format: Annotated[
         Format | None,
         typer.Option(
-            "--format", "-f", help="Default: by --output's suffix, else a table on a terminal and JSONL in a pipe."
+            "--format",
+            "-f",
+            help="Default: by --output's suffix, else a table on a terminal, JSONL in a pipe or with --explain.",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of standard output.")] = None,
@@ -94,7 +96,8 @@ def score(
       vlqa score photo.jpg --attributes attributes --format jsonl | jq .attributes
       vlqa score coded/ --model contrique-fr/ --reference originals/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
-    chosen = _format(format, output)
+    explain = explain or attributes is not None
+    chosen = _format(format, output, explain)
     from vlqa import load
     from vlqa.apps.maps import MapWriter
     from vlqa.apps.pictures import find_pictures
@@ -114,7 +117,6 @@ def score(
     )
     pictures = _at_least_one(find_pictures(paths))
     draw = None if maps is None else MapWriter(maps, predictor).write
-    explain = explain or attributes is not None
     if explain and reference is not None:
         raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
     kind = Explanation if explain else Assessment
@@ -149,7 +151,7 @@ def _compared(predictor: ImagePredictor, pictures: Iterable[str], reference: Pat
     return predictor.assess_against((path, reference / Path(path).name if folder else reference) for path in pictures)
 
 
-def _format(format: Format | None, output: Path | None) -> Format:
+def _format(format: Format | None, output: Path | None, explain: bool) -> Format:
     if output is not None and output.is_dir():
         raise ConfigError(f"--output {output} is a directory; name a file")
     if format is None and output is not None:
@@ -160,7 +162,7 @@ def _format(format: Format | None, output: Path | None) -> Format:
         if format is None:
             raise ConfigError(f"--output {output}: unknown suffix; use .jsonl, .csv or .parquet, or pass --format")
     if format is None:
-        format = Format.TABLE if sys.stdout.isatty() else Format.JSONL
+        format = Format.TABLE if sys.stdout.isatty() and not explain else Format.JSONL  # a table has no room for it
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet needs --output FILE: it is no text for a terminal or a pipe")
     return format

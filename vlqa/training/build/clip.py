@@ -10,6 +10,7 @@ from vlqa.data.pretext.clip_views import CentreSquares, RisingDamage
 from vlqa.data.rated import Labels, RatedPhotos, RatedWindows
 from vlqa.data.training_sets import Interleaved
 from vlqa.errors import CheckpointError, ConfigError
+from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
 from vlqa.models.learned_context import LearnedContext
 from vlqa.models.lora import Adapters
@@ -146,6 +147,9 @@ def trained_backbone(config: BackboneConfig) -> ClipBackbone:
         backbone.requires_grad_(False)
         for tower in config.trained:
             getattr(backbone, "visual" if tower == "image" else "text").requires_grad_(True)
+        for part in backbone.modules():  # of several processes, each waits for every gradient that was promised
+            if isinstance(part, AttentionPool) and not part.use_position:
+                part.positional_embedding.requires_grad_(False)
     else:
         Adapters(backbone).add(config.lora.name, config.lora.options())
     return backbone

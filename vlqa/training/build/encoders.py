@@ -49,12 +49,13 @@ def encoder_of_model(model: str, key: str) -> ImageEncoder:
     return encoder
 
 
-def backbone_of_model(model: str, key: str) -> ClipBackbone:
-    """Both towers of a saved model, without any adapter.
+def backbone_of_model(model: str, key: str, *, tuned: bool) -> ClipBackbone:
+    """Both towers of a saved model.
 
     Args:
         model: its folder or name.
         key: of the recipe, for the message.
+        tuned: with the adapter that the model uses added to the weights; else as they were without any.
 
     Raises:
         ConfigError: it has no text tower.
@@ -62,6 +63,8 @@ def backbone_of_model(model: str, key: str) -> ClipBackbone:
     high = vision_language_view(load(model, device="cpu"))
     if high is None:
         raise ConfigError(f"{key}: {model} has no text tower of its own; mini has")
+    if tuned:
+        return high.backbone
     bare = vision_language_view(load(model, adapter=None, device="cpu"))
     assert bare is not None
     return bare.backbone
@@ -72,6 +75,7 @@ def low_level_of_model(config: LowConfig | None) -> EncoderPredictor | None:
 
     Raises:
         ConfigError: it has none.
+        NotFittedError: it has one that cannot score yet.
     """
     if config is None:
         return None
@@ -79,6 +83,7 @@ def low_level_of_model(config: LowConfig | None) -> EncoderPredictor | None:
     low = predictor.low if isinstance(predictor, EnsemblePredictor) else predictor
     if not isinstance(low, EncoderPredictor):
         raise ConfigError(f"low.model: {config.model} is no model of image encoders; grepq-low is one")
+    low.check_fitted()
     return low
 
 

@@ -65,7 +65,7 @@ def _backbone(config: ModelConfig, contents: Sequence[str]) -> ClipBackbone:
         if config.trunk is not None:
             _start_trunk(backbone, config.trunk)
     else:
-        backbone = backbone_of_model(str(config.start), "model.start").requires_grad_(True)
+        backbone = backbone_of_model(str(config.start), "model.start", tuned=False).requires_grad_(True)
     if config.lora is not None:
         Adapters(backbone).add(config.lora.name, config.lora.options())
     return backbone

@@ -45,7 +45,7 @@ def _encoder(config: RegressionConfig) -> ImageEncoder | FusionEncoder:
         return encoder_of_model(config.encoder, "encoder").requires_grad_(True)
     if isinstance(config.encoder, FusionConfig):
         options = config.encoder.model_dump(include={"normalize", "gate"})
-        high = backbone_of_model(config.encoder.high, "encoder.high")
+        high = backbone_of_model(config.encoder.high, "encoder.high", tuned=True)
         high.text.requires_grad_(False)  # is not asked
         high.log_scale.requires_grad_(False)
         high.visual.requires_grad_(True)
