@@ -232,6 +232,7 @@ def test_available_models() -> None:
     rows = available_models()
     assert {
         "mini",
+        "mini-zero",
         "clip-iqa",
         "clip-iqa-ensemble",
         "clip-iqa-plus",

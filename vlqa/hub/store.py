@@ -224,6 +224,8 @@ def _named(row: table.ModelRow, weights: Path | None, prompts: PromptSet | None)
     own = weights_dir(row.base_of or row.name)
     if weights is None and row.bundled and (own / CONFIG).is_file():
         parts = _directory(own)
+        if row.base_of and not (own / prompted.ADAPTERS).is_dir():
+            raise CheckpointError(f"{own}: no adapter there, so that {row.name} would be {row.base_of}; reinstall vlqa")
         return parts.base(row.name) if row.base_of else parts
     if weights is not None and weights.is_dir() and not (row.open_clip and _of_transformers(weights)):
         parts = _directory(weights)

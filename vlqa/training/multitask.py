@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -142,7 +142,7 @@ class MultitaskObjective(Objective):
     def _image_features(self, batch: Mapping[str, Tensor]) -> Tensor:
         if self._trunk is None or IDENTITY not in batch:
             return self.backbone.encode_image(batch["image"])
-        head: nn.Module = self.backbone.visual.head
+        head: Any = self.backbone.visual.head
         return head(self._trunk(batch["image"], batch[IDENTITY]))
 
     def _text_features(self, tokens: Tensor) -> Tensor:
