@@ -56,29 +56,29 @@ _CLIP_IQA: dict[str, Any] = {
     "open_clip": ("RN50", "openai"),
 }
 
+_MINI: dict[str, Any] = {
+    "scale": (1.0, 5.0),
+    "paper": "",
+    "licence": "Apache-2.0",
+    "prompts": "liqe_multitask",
+    "bundled": True,
+}
+
 MODELS: dict[str, ModelRow] = {
     row.name: row
     for row in (
         ModelRow(
             name="mini",
             what="vlqa's small default: quality, scene and distortion, offline and quick on a CPU",
-            scale=(1.0, 5.0),
-            paper="",
-            licence="Apache-2.0",
             source="comes with vlqa; vlqa train configs/mini.yaml makes it",
-            prompts="liqe_multitask",
-            bundled=True,
+            **_MINI,
         ),
         ModelRow(
             name="mini-zero",
             what="mini without its adapter: no score, scene or distortion label of a real photograph taught it",
-            scale=(1.0, 5.0),
-            paper="",
-            licence="Apache-2.0",
             source="comes with vlqa; vlqa train configs/mini_base.yaml makes it",
-            prompts="liqe_multitask",
-            bundled=True,
             base_of="mini",
+            **_MINI,
         ),
         ModelRow(
             name="clip-iqa",
