@@ -86,6 +86,24 @@ def test_tolerated_spellings(text: bytes, tmp_path: Path) -> None:
     assert (labels.names, labels.mos.tolist()) == (("a.png", "b.png"), [2, 3])
 
 
+def test_label_files_of_liqe_are_read_as_they_are(tmp_path: Path) -> None:
+    labels = Manifest.read(write(tmp_path, "image,type_id,mos\na.png,1,2\nb.png,,3\nc.png,12.0,4\n"))
+    assert labels.names == ("a.png", "b.png", "c.png")
+    assert labels.distortion == ("gaussian blur", "", "white noise color component")
+    both = Manifest.read(write(tmp_path, "image,path,mos,distortion,type_id\nx,a.png,2,dust,1\n"))
+    assert (both.names, both.distortion) == (("a.png",), ("dust",))
+
+
+def test_rows_without_an_opinion_are_read_on_request_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,mos,scenes\na.png,,plant\nb.png,3,\n")
+    with pytest.raises(ManifestError, match=":2: mos is empty"):
+        Manifest.read(path)
+    labels = Manifest.read(path, unrated=True)
+    assert np.isnan(labels.mos[0]) and labels.mos[1] == 3
+    labels.to_csv(tmp_path / "copy.csv")
+    assert np.array_equal(Manifest.read(tmp_path / "copy.csv", unrated=True).mos, labels.mos, equal_nan=True)
+
+
 BAD = {
     "empty": ("", "the file is empty"),
     "blank": ("\n \n\n", "the file is empty"),
@@ -94,7 +112,7 @@ BAD = {
         "path,moss\na,1\n",
         "the column 'mos' is missing; there are 'path', 'moss'; did you mean 'moss'. Rename",
     ),
-    "no path": ("image,mos\na,1\n", "'path' is missing.* did you mean 'image'. Rename it to 'path'"),
+    "no path": ("file,mos\na,1\n", "'path' is missing.* did you mean 'file'. Rename it to 'path'"),
     "neither": ("x,y\na,1\n", "the column 'path' is missing; there are 'x', 'y'$"),
     "dmos": ("path,dmos\na,1\n", "'dmos' rises as quality falls"),
     "no header": ("a.png,3\nb.png,4\n", "the column 'path' is missing; there are 'a.png', '3'"),
@@ -122,6 +140,7 @@ BAD = {
     "NUL": ("path,mos\na\0b,1\n", ":2: .*control characters|:2: not valid CSV"),
     "fraction of a fold": ("path,mos,fold\na,1,0.5\n", ":2: fold must be a whole number, found 0.5"),
     "huge fold": ("path,mos,fold\na,1,1e300\n", ":2: fold must be a whole number"),
+    "no type of KADID": ("path,mos,type_id\na,1,26\n", ":2: type_id is KADID-10k's number of a type, 1 to 25, found 26"),
     "empty fold": ("path,mos,fold\na,1,1\nb,2,\n", ":3: fold is empty"),
     "empty group": ("path,mos,group\na,1,\n", ":2: group is empty"),
     "negative deviation": ("path,mos,mos_std\na,1,-1\n", ":2: mos_std must not be negative"),

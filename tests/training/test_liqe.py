@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import vlqa
 from tests.synthetic import picture
 from tests.tiny import VIT, backbone
 from tests.training.recipe import losses, train_in_two_processes, write_labels, write_photos
+from tests.training.six_sets import write_six_sets
+from vlqa.apps.cli import app
 from vlqa.errors import CheckpointError, ConfigError, ManifestError
 from vlqa.functional.fidelity import categorical_fidelity, multilabel_fidelity, pairwise_fidelity
 from vlqa.functional.multitask import expected_quality
@@ -221,17 +224,37 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vlqa_vit_b32", "vlqa_vit_b16", "liqe"])
-def test_the_flagships_recipes_run_on_six_small_sets(name: str, tmp_path: Path) -> None:
-    """As in configs/, but for the pictures, a tiny backbone with random weights and a tiny low-level model."""
-    small = recipe(tmp_path)
-    sets = [{"labels": small["data"]["sets"][0]["labels"], "per_batch": 2, "mos_range": [0, 100]}] * 6
-    overrides = [f"data.sets={json.dumps(sets)}", f"model.architecture={json.dumps(VIT)}", "model.weights=null"]
-    overrides += ["data.size=32", "data.workers=0", "checkpoint_every=10", "log_every=1", "precision=fp32"]
-    overrides += ["optimizer.warmup_steps=0", "optimizer.learning_rate=0.003", f"output={tmp_path / 'six'}"]
+def test_the_flagships_recipes_run_on_six_small_sets(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in configs/, by the command, but for a tiny backbone with random weights and a tiny low-level model."""
+    write_six_sets(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    overrides = [f"data.sets.{i}.per_batch=2" for i in range(6)]
+    overrides += [f"model.architecture={json.dumps(VIT)}", "model.weights=null", "data.size=32", "data.workers=0"]
+    overrides += ["checkpoint_every=10", "log_every=1", "optimizer.warmup_steps=0", "optimizer.learning_rate=0.003"]
     if name != "liqe":
-        overrides += [f"low.model={recipe_of_low(tmp_path)}", "model.lora.dropout=0"]
-    vlqa.train(name, overrides=overrides, limit_steps=10, quiet=True)
-    folder = vlqa.train(name, overrides=overrides, limit_steps=20, resume=True, quiet=True)
-    found = [row["loss"] for row in losses(tmp_path / "six")]
+        overrides += [f"low.model={recipe_of_low(tmp_path)}"]
+    command = ["train", name, *(part for each in overrides for part in ("--set", each))]
+    for more in (["--limit-steps", "10"], ["--limit-steps", "20", "--resume"]):
+        outcome = CliRunner().invoke(app, [*command, *more])
+        assert outcome.exit_code == 0, outcome.output
+    folder = tmp_path / "runs" / name
+    found = [row["loss"] for row in losses(folder)]
     assert len(found) == 20 and np.mean(found[-5:]) < np.mean(found[:5])
-    assert np.isfinite(vlqa.load(folder, device="cpu").predict(IMAGES)).all()
+    assert np.isfinite(vlqa.load(folder / "model", device="cpu").predict(IMAGES)).all()
+
+
+def test_rows_may_lack_any_label(tmp_path: Path) -> None:
+    document = recipe(tmp_path)
+    names = _names(tmp_path)
+    labels = tmp_path / "some.csv"
+    rows = [f"photos/{names[0]},,blur,animal", f"photos/{names[1]},3,,plant", f"photos/{names[2]},4,noise,"]
+    labels.write_text("path,mos,distortion,scenes\n" + "\n".join(rows) + "\n")
+    document["data"] |= {"sets": [{"labels": str(labels), "per_batch": 6, "mos_range": [1, 5]}]}
+    vlqa.train(document, quiet=True)
+    assert all(np.isfinite(row["loss"]) for row in losses(tmp_path / "run"))
+    labels.write_text("path,mos,scenes\n" + "".join(f"photos/{name},,plant\n" for name in names))
+    folder = vlqa.train(document | {"output": str(tmp_path / "scenes")}, quiet=True)
+    assert {(row["quality"], row["distortion"]) for row in losses(tmp_path / "scenes")} == {(0.0, 0.0)}
+    assert np.mean([row.scene == "plant" for row in vlqa.load(folder, device="cpu").assess(IMAGES)]) == 1

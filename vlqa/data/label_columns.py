@@ -18,23 +18,25 @@ from vlqa.errors import ManifestError, did_you_mean
 
 _REQUIRED = ("path", "mos")
 OPTIONAL = ("mos_std", "distortion", "scenes", "split", "fold", "group", "reference")
+_PATH_IN_LIQE = "image"
 _OTHER_NAMES = {  # what published label files call the required columns; "dmos" is not here: its direction differs
-    "path": ("image", "filename", "file", "file_name", "image_name", "image_path", "img", "name"),
+    "path": ("filename", "file", "file_name", "image_name", "image_path", "img", "name"),
     "mos": ("score", "quality", "mean_mos", "label", "rating"),
 }
 
 
-def read_columns(table: Table, images: Path) -> dict[str, Any]:
+def read_columns(table: Table, images: Path, *, unrated: bool = False) -> dict[str, Any]:
     """The fields of a Manifest that a table holds, each column checked.
 
     Args:
         table: the label file's rows.
         images: the folder that relative paths start from.
+        unrated: whether `mos` may be empty.
 
     Raises:
         ManifestError: a column is missing or given twice, there are no rows, or a cell is wrong; with its line.
     """
-    return _Columns(table, images).read()
+    return _Columns(table, images).read(unrated)
 
 
 def frozen(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -52,9 +54,9 @@ class _Columns:
         self.cells = self.named_columns()
         self.lines = [line for line, _ in table.rows]
 
-    def read(self) -> dict[str, Any]:
+    def read(self, unrated: bool) -> dict[str, Any]:
         names = self.full("path")
-        mos = self.numbers("mos", self.full("mos"))
+        mos = self.numbers("mos", self.cells["mos"] if unrated else self.full("mos"), blank=unrated)
         if len(mos) > 1 and mos.min() == mos.max():
             warnings.warn(
                 f"{self.table.file}: all {len(mos)} rows have mos {mos[0]:g}; nothing can be fitted or compared",
@@ -75,10 +77,14 @@ class _Columns:
                 )
             else:
                 columns[name] = tuple(self.cells[name] if name == "distortion" else self.full(name))
+        if "distortion" not in columns and "type_id" in self.cells:
+            columns["distortion"] = self.kadid_types()
         return columns
 
     def named_columns(self) -> dict[str, list[str]]:
         found = [name.casefold() for name in self.table.columns]
+        if "path" not in found:
+            found = ["path" if name == _PATH_IN_LIQE else name for name in found]
         for index, name in enumerate(found):
             if name in found[:index] and name in _REQUIRED + OPTIONAL:
                 raise ManifestError(f"{self.table.file}: the column {name!r} is there twice; remove one")
@@ -128,6 +134,16 @@ class _Columns:
             if value != int(value) or abs(value) >= 2**31:
                 raise self.table.error(line, f"fold must be a whole number, found {value:g}")
         return frozen(values.astype(np.int64))
+
+    def kadid_types(self) -> tuple[str, ...]:
+        from vlqa.data.degradations import TYPES  # imports cv2, which other label files do without
+
+        known = {float(kind.number): kind.name for kind in TYPES}
+        numbers = self.numbers("type_id", self.cells["type_id"], blank=True).tolist()
+        for line, number in zip(self.lines, numbers, strict=True):
+            if number not in known and not math.isnan(number):
+                raise self.table.error(line, f"type_id is KADID-10k's number of a type, 1 to 25, found {number:g}")
+        return tuple(known.get(number, "") for number in numbers)
 
     def paths(self, names: Sequence[str]) -> tuple[Path, ...]:
         first: dict[str, int] = {}

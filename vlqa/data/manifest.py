@@ -28,7 +28,7 @@ class Manifest:
         images: the folder that relative paths start from.
         names: each path as the label file writes it.
         paths: each path in full.
-        mos: (n,) mean opinion scores, higher is better, on the label file's own scale.
+        mos: (n,) mean opinion scores, higher is better, on the label file's own scale; NaN where a row has none.
         mos_std: (n,) deviation of the raters, NaN where there is none; None without the column, as all below.
         distortion: one name a row, "" where there is none.
         scenes: the names of each row, () where there are none.
@@ -52,15 +52,23 @@ class Manifest:
     reference: tuple[str, ...] | None = None
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> Manifest:
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        images: str | os.PathLike[str] | None = None,
+        *,
+        unrated: bool = False,
+    ) -> Manifest:
         """Read a CSV or Parquet label file.
 
-        Columns path and mos are needed; mos_std, distortion, scenes (joined by |), split, fold, group and reference
-        are read where they are; others are ignored, with a warning where one looks like a slip of the pen.
+        Columns path (or image, as LIQE's label files call it) and mos are needed; mos_std, distortion, scenes (joined
+        by |), split, fold, group and reference are read where they are, and KADID-10k's type_id for distortion; others
+        are ignored, with a warning where one looks like a slip of the pen.
 
         Args:
             path: the label file.
             images: the folder that relative paths start from; the label file's own otherwise.
+            unrated: whether rows may leave mos empty, as pictures may of which only scene or distortion is known.
 
         Raises:
             ManifestError: one line that names the file, the line, what was expected and what to do.
@@ -70,7 +78,7 @@ class Manifest:
         if not root.is_dir():
             raise ManifestError(f"{root}: no such folder of images")
         table = read_table(file)
-        return cls(source=file, images=root, **read_columns(table, root))
+        return cls(source=file, images=root, **read_columns(table, root, unrated=unrated))
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -154,16 +162,20 @@ class Manifest:
         """Write the rows as CSV with paths as they were read; `images` must be given to read it from elsewhere."""
         from vlqa.artifacts import atomic_write  # imports torch, which reading labels does without
 
-        columns: dict[str, Sequence[Any]] = {"path": self.names, "mos": self.mos.tolist()}
+        columns: dict[str, Sequence[Any]] = {"path": self.names, "mos": _blank_where_unknown(self.mos)}
         for name in OPTIONAL:
             column = getattr(self, name)
             if name == "scenes" and column is not None:
                 column = ["|".join(scenes) for scenes in column]
             if name == "mos_std" and column is not None:
-                column = ["" if math.isnan(value) else value for value in column.tolist()]
+                column = _blank_where_unknown(column)
             if column is not None:
                 columns[name] = column
         with atomic_write(path, "w") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _blank_where_unknown(column: npt.NDArray[np.float64]) -> list[Any]:
+    return ["" if math.isnan(value) else value for value in column.tolist()]

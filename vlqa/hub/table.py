@@ -181,6 +181,16 @@ MODELS: dict[str, ModelRow] = {
             required=("encoder",),
             converter="encoders",
         ),
+        ModelRow(
+            name="vlqa",
+            what="the flagship: CLIP ViT-B/32 tuned by LoRA on six rated sets, and a low-level view beside it",
+            scale=(1.0, 5.5),
+            paper="",
+            licence="yours",
+            source="none published; vlqa train configs/vlqa_vit_b32.yaml, then --weights runs/vlqa_vit_b32/model",
+            prompts="liqe_multitask",
+            view={"kind": "liqe"},
+        ),
     )
 }
 

@@ -47,7 +47,7 @@ def build_liqe(config: LiqeConfig) -> Run:
     labels = labels_of(prompts)
     rated = [
         RatedWindows(
-            read_rated(entry),
+            read_rated(entry, unrated=True),
             set_id=number,
             seed=config.seed,
             mos_range=entry.mos_range,

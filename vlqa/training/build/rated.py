@@ -11,13 +11,17 @@ from vlqa.prompts import PromptSet
 from vlqa.training.config.common import RatedSet
 
 
-def read_rated(entry: RatedSet) -> Manifest:
+def read_rated(entry: RatedSet, *, unrated: bool = False) -> Manifest:
     """The rows of a rated set that are not in its excluded folds.
+
+    Args:
+        entry: of the recipe.
+        unrated: whether rows may have other labels and no opinion.
 
     Raises:
         ManifestError: pictures are missing, or folds are excluded and there are none.
     """
-    manifest = Manifest.read(entry.labels, images=entry.images)
+    manifest = Manifest.read(entry.labels, images=entry.images, unrated=unrated)
     if missing := manifest.missing_files():
         count = f"{len(missing)} of {len(manifest)} pictures are missing, first {missing[0]}"
         raise ManifestError(f"{entry.labels}: {count}; set images to the folder that its paths start from")

@@ -98,7 +98,7 @@ class QualiClipConfig(TrainConfig):
     method: Literal["qualiclip"]
     data: PretextData
     model: BackboneConfig
-    prompts: str = "clip_iqa_ensemble"
+    prompts: str = "qualiclip"
     levels: int = Field(default=5, ge=2)
     margin: float = Field(default=0.0675, ge=0, description="of cosines, from one level to the next")
 
