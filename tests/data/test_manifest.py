@@ -140,7 +140,10 @@ BAD = {
     "NUL": ("path,mos\na\0b,1\n", ":2: .*control characters|:2: not valid CSV"),
     "fraction of a fold": ("path,mos,fold\na,1,0.5\n", ":2: fold must be a whole number, found 0.5"),
     "huge fold": ("path,mos,fold\na,1,1e300\n", ":2: fold must be a whole number"),
-    "no type of KADID": ("path,mos,type_id\na,1,26\n", ":2: type_id is KADID-10k's number of a type, 1 to 25, found 26"),
+    "no type of KADID": (
+        "path,mos,type_id\na,1,26\n",
+        ":2: type_id is KADID-10k's number of a type, 1 to 25, found 26",
+    ),
     "empty fold": ("path,mos,fold\na,1,1\nb,2,\n", ":3: fold is empty"),
     "empty group": ("path,mos,group\na,1,\n", ":2: group is empty"),
     "negative deviation": ("path,mos,mos_std\na,1,-1\n", ":2: mos_std must not be negative"),

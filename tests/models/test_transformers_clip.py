@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -38,7 +40,10 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {**TOWER, "vocab_size": 16, "bos_token_id": 2, "eos_token_id": 3, "max_position_embeddings": 8}
     config = transformers.SiglipConfig(text_config=texts, vision_config=PICTURES)
     transformers.SiglipModel(config).save_pretrained(folder)
-    words = {word: number for number, word in enumerate(["<unk>", "<pad>", "<s>", "</s>", "a", "good", "bad", "photo"])}
+    words = {
+        word: number
+        for number, word in enumerate(["<unk>", "<pad>", "<s>", "</s>", "a", "good", "bad", "photo", "Good", "Bad"])
+    }
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 3)])
@@ -78,8 +83,25 @@ def test_the_tokens_of_clip_are_those_of_its_own_tokenizer(clip: Path) -> None:
     assert tokens.shape == (2, 77) and tokens[0, :5].tolist() == [49406, 320, 886, 1125, 49407]
 
 
-def test_scores_saves_and_takes_adapters(clip: Path, tmp_path: Path) -> None:
-    predictor = vlqa.load("clip-iqa", weights=clip, device="cpu")
+def test_a_name_stands_for_a_repository_of_the_hub(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = tmp_path / "models--someone--clip"
+    shutil.copytree(clip, cached / "snapshots" / "f00d")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("f00d")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    images = torch.rand(2, 3, 32, 32)
+    found, expected = (
+        build_backbone(architecture, weights=weights).encode_image(images)
+        for architecture, weights in map(download_weights, ("transformers:someone/clip", f"transformers:{clip}"))
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    with pytest.raises(CheckpointError, match="of someone/other: .*set HF_HUB_CACHE"):
+        download_weights("transformers:someone/other")
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_scores_saves_and_takes_adapters(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    predictor = vlqa.load("clip-iqa", weights=request.getfixturevalue(kind), device="cpu")
     images = pictures(3)
     scores = predictor.predict(images)
     assert predictor.view.as_dict() == {"kind": "square"}

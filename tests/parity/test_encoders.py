@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
 from tests import published
 from tests.synthetic import openai_checkpoint, picture
+from vlqa.apps.cli import app
 from vlqa.hub import load
 from vlqa.hub.convert import convert
 from vlqa.predictors.pristine import PristinePredictor
@@ -53,8 +56,9 @@ def test_grepq(tmp_path: Path) -> None:
         "low": published.write(tmp_path / "low.tar", published.grepq_low(1)),
         "pristine": published.write_pristine(tmp_path / "patches.hdf5", 200),
     }
-    convert(None, "grepq", tmp_path / "model", parts=parts)
-    model = load(tmp_path / "model", device="cpu")
+    command("convert", "--method", "grepq", *(f"--part={name}={file}" for name, file in parts.items()),
+            "--output", tmp_path / "model")  # fmt: skip
+    model = load("grepq", weights=tmp_path / "model", device="cpu")
     found = model.assess(PICTURES)
     high, low = FIGURES["grepq_high"]["scores"], FIGURES["grepq_low"]["scores"]
     assert [record.high for record in found] == pytest.approx(high, abs=1e-4)
@@ -63,6 +67,22 @@ def test_grepq(tmp_path: Path) -> None:
     features = model.embed(PICTURES)
     assert features.shape == (3, 1152) and model.scale == (0, 1.5)
     assert relative(features[:, 1024:1032], FIGURES["grepq_low"]["first_8"]) < 1e-4
+    pair = model.backbone.encode_text(["A good photo.", "A bad photo."]).numpy()
+    seen = features[:, :1024] / np.linalg.norm(features[:, :1024], axis=1, keepdims=True)
+    by_features = 1 / (1 + np.exp(-10 * (seen @ (pair[0] - pair[1]))))  # that half is raw, and what the score rests on
+    np.testing.assert_allclose(by_features, high, rtol=0, atol=1e-4)
+
+    Image.fromarray(PICTURES[0]).save(tmp_path / "picture.png")
+    told = command("score", tmp_path / "picture.png", "--model", "grepq", "--weights", tmp_path / "model",
+                   "--format", "jsonl", "--device", "cpu")  # fmt: skip
+    record = json.loads(told)
+    assert (record["high"], record["low"]) == pytest.approx((high[0], low[0]), abs=1e-4)
+
+
+def command(*arguments: object) -> str:
+    outcome = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.stdout
 
 
 def test_contrique(tmp_path: Path) -> None:

@@ -57,6 +57,28 @@ def test_an_assessment_tells_the_views_apart() -> None:
         assert record.digest == both().digest[:16] != of_high.digest
 
 
+@pytest.mark.parametrize("wanted", [(0.75, 0.25), (1.0, 0.0)])
+def test_calibrated_weights_are_those_that_fit_the_opinions(wanted: tuple[float, float], tmp_path: Path) -> None:
+    high, low = views()
+    images = pictures(9, lowest=40)
+    opinions = 7 + 20 * (wanted[0] * high.predict(images) + wanted[1] * low.predict(images))
+    calibrated = both((1.0, 5.0)).calibrated([*images, b"no picture"], [*opinions, 3])
+    assert calibrated.weights == pytest.approx(wanted, abs=0.01)
+    assert both((1.0, 5.0)).weights == (1.0, 5.0)
+    again = load(save(calibrated, tmp_path / "saved"), device="cpu")
+    assert np.corrcoef(again.predict(images), opinions)[0, 1] == pytest.approx(1, abs=1e-6)
+
+
+def test_weights_that_cannot_be_calibrated() -> None:
+    falling = sum(-found / found.std() for found in (view.predict(IMAGES) for view in views()))
+    with pytest.raises(ConfigError, match="neither view rises"):
+        both().calibrated(IMAGES, falling)
+    with pytest.raises(ConfigError, match="expected one opinion for each of 5 pictures, found shape"):
+        both().calibrated(IMAGES, [1, 2])
+    with pytest.raises(ConfigError, match="2 scored and rated pictures are too few"):
+        both().calibrated(IMAGES[:2], [1, 2])
+
+
 def test_an_explanation_tells_what_the_score_rests_on() -> None:
     ensemble = both((1.0, 2.0))
     found = ensemble.assess([*IMAGES, b"no picture"], attributes=[("sharp", "blurred"), ("bright", "dark")])

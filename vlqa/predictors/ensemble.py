@@ -7,8 +7,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
+import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
+from scipy.optimize import nnls
 from torch import Tensor
 
 from vlqa import artifacts
@@ -18,8 +20,6 @@ from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.prompted import PromptPredictor
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vlqa.models.clip_backbone import ClipBackbone
     from vlqa.prompts import Prompts, PromptSet
     from vlqa.types import Images, Patch
@@ -55,17 +55,50 @@ class EnsemblePredictor(ImagePredictor):
         **reading: Unpack[Reading],
     ) -> None:
         super().__init__(high.width + low.width, name=name, **reading)
-        if min(weights) < 0 or max(weights) <= 0:
-            raise ConfigError(f"the weights of {name} must be positive or 0, and not both 0; they are {weights}")
         self.high = high
         self.low = low
-        self.weights = weights
         self.feature_slices = {"high": slice(0, high.width), "low": slice(high.width, self.width)}
-        self.scale = (
-            weights[0] * high.scale[0] + weights[1] * low.scale[0],
-            weights[0] * high.scale[1] + weights[1] * low.scale[1],
-        )
-        scored = [part for part, weight in zip((high, low), weights, strict=True) if weight]
+        self._weigh(weights)
+
+    def calibrated(self, images: Images, mos: npt.ArrayLike) -> Self:
+        """The same views with the weights by which their sum fits opinions best; `save` keeps them.
+
+        Least squares of opinions on both scores and a constant, without weights below 0; they are scaled to a sum of 1,
+        so that the score is a mean of the two.
+
+        Args:
+            images: n rated pictures; those that fail are left out.
+            mos: (n,) their opinions, higher is better, on any scale.
+
+        Raises:
+            ConfigError: other than one opinion a picture, fewer than three scored pictures, or neither view rises with
+                the opinions.
+        """
+        opinions = np.asarray(mos, dtype=np.float64)
+        told = self.assess(images)
+        if opinions.shape != (len(told),):
+            raise ConfigError(f"expected one opinion for each of {len(told)} pictures, found shape {opinions.shape}")
+        rows = [(record.high, record.low) for record in told]
+        scores = np.array([(np.nan, np.nan) if None in row else row for row in rows], dtype=np.float64)
+        known = np.isfinite(np.column_stack([scores, opinions])).all(axis=1)
+        if known.sum() < 3:
+            raise ConfigError(f"{known.sum()} scored and rated pictures are too few to weigh two views; give 3 or more")
+        centred = scores[known] - scores[known].mean(axis=0)
+        found, _ = nnls(centred, opinions[known] - opinions[known].mean())
+        if not found.sum() > 0:
+            raise ConfigError("neither view rises with these opinions; check that higher is better in them")
+        high, low = (found / found.sum()).tolist()
+        calibrated = copy.copy(self)
+        calibrated._weigh((high, low))
+        return calibrated
+
+    def _weigh(self, weights: tuple[float, float]) -> None:
+        if min(weights) < 0 or max(weights) <= 0:
+            raise ConfigError(f"the weights of {self.name} must be positive or 0, and not both 0; they are {weights}")
+        self.weights = weights
+        high, low = self.high.scale, self.low.scale
+        self.scale = (weights[0] * high[0] + weights[1] * low[0], weights[0] * high[1] + weights[1] * low[1])
+        scored = [part for part, weight in zip((self.high, self.low), weights, strict=True) if weight]
         self.scores_from_features = all(part.scores_from_features for part in scored)  # type: ignore[misc]
 
     @property

@@ -59,7 +59,9 @@ def pictures_of(config: PicturesConfig, seed: int, labels: Labels) -> Pictures:
     sources: list[SampleSource] = [renderings]
     for number, entry in enumerate(config.rated, start=1):
         sources.append(
-            RatedPhotos(read_rated(entry, unrated=True), set_id=number, seed=seed, mos_range=entry.mos_range, labels=labels)
+            RatedPhotos(
+                read_rated(entry, unrated=True), set_id=number, seed=seed, mos_range=entry.mos_range, labels=labels
+            )
         )
     counts = [config.renderings_per_batch, *(entry.per_batch for entry in config.rated)]
     if config.unlabelled_per_batch:
