@@ -95,7 +95,7 @@ def test_a_name_stands_for_a_repository_of_the_hub(clip: Path, tmp_path: Path, m
         for architecture, weights in map(download_weights, ("transformers:someone/clip", f"transformers:{clip}"))
     )
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    with pytest.raises(CheckpointError, match="of someone/other: .*set HF_HUB_CACHE"):
+    with pytest.raises(CheckpointError, match=r"of someone/other: .*set HF_HUB_CACHE"):
         download_weights("transformers:someone/other")
 
 

@@ -1,4 +1,4 @@
-"""LIQE's six sets in small: folders, file names and label files as their authors and LIQE have them, pictures made here."""
+"""LIQE's six sets in small: folders, names and label files as their authors and LIQE have them; pictures made here."""
 
 from __future__ import annotations
 
