@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-
 _AT_ONCE = 16
 """Pictures a pass: a batch of 256 at 448 px holds 10 GB of activations, and is slower than its parts."""
 
