@@ -65,9 +65,7 @@ def score(
             "--reference", help="Undamaged picture, or folder of pictures of the same names, to compare with."
         ),
     ] = None,
-    maps: Annotated[
-        Path | None, typer.Option("--map", help="Folder for a PNG a picture that shows where it looks good.")
-    ] = None,
+    maps: Annotated[Path | None, typer.Option("--map", help="Folder for a PNG a picture: where it looks good.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell each sentence's probability and both views' shares as well.")
     ] = False,
