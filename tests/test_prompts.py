@@ -50,6 +50,7 @@ def test_bundled_names_and_counts() -> None:
         "grepq": ("antonyms", (1, 2)),
         "liqe_multitask": ("joint", (5, 9, 11)),
         "liqe_quality": ("joint", (5,)),
+        "qualiclip": ("ensemble", (7, 2)),
     }
 
 
@@ -141,7 +142,7 @@ def test_load_takes_names_paths_and_strings(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("clip_iqua", "no prompts named 'clip_iqua'; there are attributes, .*did you mean 'clip_iqa'?"),
-        ("zzz", "liqe_quality; give one of these or the path of a .yaml file"),
+        ("zzz", "qualiclip; give one of these or the path of a .yaml file"),
         ("no/such.yaml", "no/such.yaml: no such prompt file"),
         ("such.yaml", "such.yaml: no such prompt file"),
     ],

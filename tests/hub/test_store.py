@@ -243,11 +243,17 @@ def test_available_models() -> None:
         "re-iqa",
         "qpt",
         "arniqa",
+        "vlqa",
     } == {row.name for row in rows}
     assert rows[0].name == "mini"
     for row in rows:
         assert row.what and row.licence and row.source and (row.scale is None or row.scale[0] < row.scale[1])
         assert row.parts or PromptSet.load(row.prompts)
+
+
+def test_the_flagship_has_no_published_weights() -> None:
+    with pytest.raises(CheckpointError, match=r"weights of vlqa are not here.* vlqa train configs/vlqa_vit_b32\.yaml"):
+        load("vlqa")
 
 
 def test_damaged_torch_files_are_refused_in_one_line(tmp_path: Path) -> None:
