@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -38,15 +40,29 @@ class PhotoReader:
         Raises:
             ManifestError: a hundred in a row could not be read.
         """
+        return self.read(int(rng.integers(len(self.paths))), rng)
+
+    def read(self, row: int, rng: np.random.Generator) -> tuple[int, Pixels]:
+        """A row's picture; another row and its picture where that cannot be read.
+
+        Raises:
+            ManifestError: a hundred in a row could not be read.
+        """
         for _ in range(100):
-            row = int(rng.integers(len(self.paths)))
             try:
                 return row, decode(self.paths[row])
             except ImageDecodeError as error:
                 if not self._broken[row]:
                     self._broken[row] = True
-                    warnings.warn(f"left out of training: {error}", stacklevel=3)
+                    warnings.warn(f"left out of training: {error}", stacklevel=4)
+            row = int(rng.integers(len(self.paths)))
         raise ManifestError("100 pictures in a row could not be read; see the warnings above")
+
+
+@functools.lru_cache(maxsize=8)
+def order_of_round(seed: int, number: int, count: int) -> npt.NDArray[np.int64]:
+    """The order in which a round goes through `count` things, each once."""
+    return np.random.default_rng([seed, 12, number]).permutation(count)
 
 
 def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vlqa.data.crops import PhotoReader, as_tensor, random_crop
+from vlqa.data.crops import PhotoReader, as_tensor, order_of_round, random_crop
 from vlqa.data.facts import DISTORTIONS, SCENES, Facts, attribute_vector, measured_attributes, opinion_attribute
 from vlqa.data.manifest import Manifest
 from vlqa.errors import ManifestError, VLQAError
 from vlqa.functional.patches import liqe_size
+from vlqa.types import Pixels
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Labels:
 
 
 class RatedPictures:
-    """Rated pictures drawn at random.
+    """Rated pictures in a random order, each once a round.
+
+    What is cut from a picture depends on its name and the round, not on which others there are: runs that leave
+    different folds out share it.
 
     Args:
         manifest: rated pictures; their opinions are mapped linearly from `mos_range` to the worth of the labels.
@@ -74,13 +79,20 @@ class RatedPictures:
         labels = labels or Labels()
         low, high = mos_range
         worst, best = labels.worth
-        self.paths = manifest.paths
+        self.paths, self.names = manifest.paths, manifest.names
         self.mos = worst + (best - worst) * (np.asarray(manifest.mos) - low) / (high - low)
         self.distortions = [labels.distortion_index(name) for name in manifest.distortion or [None] * len(self.mos)]
         self.scenes = [labels.scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
         self.set_id = set_id
         self.seed = seed
         self._reader = PhotoReader(self.paths)
+
+    def _picture(self, number: int) -> tuple[int, Pixels, np.random.Generator]:
+        """Row and pixels of a sample, and what decides how it is cut."""
+        round_, place = divmod(number, len(self.paths))
+        row = int(order_of_round(self.seed, round_, len(self.paths))[place])
+        rng = np.random.default_rng([self.seed, 1, round_, zlib.crc32(self.names[row].encode())])
+        return *self._reader.read(row, rng), rng
 
     def facts(self, row: int, attributes: dict[str, float] | None = None) -> Facts:
         """What is known of a picture."""
@@ -98,8 +110,7 @@ class RatedPhotos(RatedPictures):
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
-        rng = np.random.default_rng([self.seed, 1, number])
-        row, image = self._reader.draw(rng)
+        row, image, rng = self._picture(number)
         image = random_crop(image, size, rng)
         measured = measured_attributes(image) | {"quality": opinion_attribute(float(self.mos[row]))}
         return {"image": as_tensor(image), **self.facts(row, measured).tensors()}
@@ -118,8 +129,7 @@ class RatedWindows(RatedPictures):
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (windows, 3, size, size) uint8, and the fields of `Facts`."""
-        rng = np.random.default_rng([self.seed, 1, number])
-        row, image = self._reader.draw(rng)
+        row, image, rng = self._picture(number)
         height, width = liqe_size(image.shape[0], image.shape[1], size)
         if (height, width) != image.shape[:2]:
             filtering = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vlqa.data.crops import order_of_round
 from vlqa.data.training_sets import SampleSource
 from vlqa.errors import ConfigError
 
@@ -86,7 +86,7 @@ class Remembered:
         group, within = divmod(number, self.group)
         groups = self.count // self.group
         round_, position = divmod(group, groups)
-        return int(_order(self.seed, round_, groups)[position]) * self.group + within
+        return int(order_of_round(self.seed, round_, groups)[position]) * self.group + within
 
     def _make(self, place: int, size: int) -> dict[str, Tensor]:
         sample = self.source.sample(place, size)
@@ -116,8 +116,3 @@ class Remembered:
 def _identity(image: Tensor) -> int:
     digest = hashlib.sha256(image.contiguous().numpy().data).digest()
     return int.from_bytes(digest[:8], "little", signed=True)
-
-
-@functools.lru_cache(maxsize=8)
-def _order(seed: int, round_: int, groups: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng([seed, 12, round_]).permutation(groups)
