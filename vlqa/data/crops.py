@@ -65,14 +65,14 @@ def order_of_round(seed: int, number: int, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, 12, number]).permutation(count)
 
 
-def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+def random_crop(image: Pixels, size: int, rng: np.random.Generator, *, whole: bool = False) -> Pixels:
     """A size×size crop at a random scale and place, mirrored half of the time.
 
     The picture is first reduced so that the crop shows between a part and nearly all of its shorter side; it is
-    enlarged only where it is smaller than the crop.
+    enlarged only where it is smaller than the crop. `whole` always shows all of the shorter side.
     """
     shorter = min(image.shape[:2])
-    target = max(size, round(shorter * rng.uniform(min(1.0, size / shorter), 1.0)))
+    target = size if whole else max(size, round(shorter * rng.uniform(min(1.0, size / shorter), 1.0)))
     if target != shorter:
         factor = target / shorter
         width, height = (max(size, round(side * factor)) for side in (image.shape[1], image.shape[0]))

@@ -106,12 +106,20 @@ class RatedPictures:
 
 
 class RatedPhotos(RatedPictures):
-    """One random crop of a random scale a sample, and what is measured on it."""
+    """One random crop of a random scale a sample, and what is measured on it.
+
+    Args:
+        whole: each crop shows all of its picture's shorter side, as a predictor that sees the whole picture does.
+    """
+
+    def __init__(self, *arguments: Any, whole: bool = False, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.whole = whole
 
     def sample(self, number: int, size: int) -> dict[str, Tensor]:
         """Picture `number` as `image` (3, size, size) uint8, and the fields of `Facts`."""
         row, image, rng = self._picture(number)
-        image = random_crop(image, size, rng)
+        image = random_crop(image, size, rng, whole=self.whole)
         measured = measured_attributes(image) | {"quality": opinion_attribute(float(self.mos[row]))}
         return {"image": as_tensor(image), **self.facts(row, measured).tensors()}
 

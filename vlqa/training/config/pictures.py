@@ -21,11 +21,19 @@ class RememberConfig(Strict):
     )
 
 
+class RatedPhotosSet(RatedSet):
+    """A rated set of which one crop a sample is seen."""
+
+    whole: bool = Field(
+        default=False, description="crops show all of the shorter side, as people saw it; else random scales"
+    )
+
+
 class PicturesConfig(PhotosConfig):
     """Photographs to degrade, rated sets, and how crops are cut."""
 
     opinions: Path
-    rated: tuple[RatedSet, ...] = ()
+    rated: tuple[RatedPhotosSet, ...] = ()
     unlabelled: tuple[Path, ...] = Field(default=(), description="photographs of which nothing is known")
     unlabelled_per_batch: int = Field(default=0, ge=0)
     renderings_per_batch: int = Field(default=48, ge=2)
