@@ -254,6 +254,28 @@ def test_crops_have_their_size_whatever_the_picture(shape: tuple[int, int]) -> N
         assert crop.shape == (32, 32, 3) and crop.flags.c_contiguous
 
 
+def test_a_whole_crop_shows_all_of_the_shorter_side() -> None:
+    ramp = np.broadcast_to(np.arange(0, 200, 2, dtype=np.uint8)[:, None, None], (100, 120, 3))
+    for seed in range(5):
+        whole = random_crop(np.ascontiguousarray(ramp), 40, np.random.default_rng(seed), whole=True)
+        assert whole.shape == (40, 40, 3) and whole[0].max() < 4 and whole[-1].min() > 194
+
+
+def test_each_rated_picture_comes_once_a_round_and_is_cut_alike_without_the_others(tmp_path: Path) -> None:
+    everything = rated(tmp_path)
+    count = len(everything.paths)
+    rounds = [
+        [round(float(everything.sample(n, 32)["mos"]), 4) for n in range(start, start + count)] for start in (0, count)
+    ]
+    assert sorted(rounds[0]) == sorted(rounds[1]) == sorted(everything.mos.round(4)) and rounds[0] != rounds[1]
+    manifest = Manifest.read(tmp_path / "labels.csv").subset([1, 3])
+    few = RatedPhotos(manifest, set_id=1, seed=5, mos_range=(0, 100))
+    of_all = {float(sample["mos"]): sample for sample in (everything.sample(n, 32) for n in range(count))}
+    for number in range(2):
+        sample = few.sample(number, 32)
+        assert_same(sample, of_all[float(sample["mos"])])
+
+
 def test_file_names_tell_contents_and_scenes() -> None:
     paths = [Path(f"{name}.jpg") for name in ("n01440764_tench", "n11939491_daisy", "n04285008_Sports_Car", "street")]
     assert content_names(paths) == ["daisy", "sports car", "tench"]

@@ -30,6 +30,18 @@ def images() -> Tensor:
     return given
 
 
+def test_many_pictures_are_pooled_in_parts() -> None:
+    asked: list[int] = []
+
+    def pooled(images: Tensor) -> Tensor:
+        asked.append(len(images))
+        return Pooled()(images)
+
+    many = torch.randint(0, 256, (37, 3, 2, 2), dtype=torch.uint8)
+    torch.testing.assert_close(PooledOnce(pooled, None, 2)(many, torch.arange(37)), Pooled()(many))
+    assert sum(asked) == 37 and max(asked) <= 16
+
+
 def test_a_picture_is_pooled_once() -> None:
     pooled = Pooled()
     once = PooledOnce(pooled, None, 2)
