@@ -26,7 +26,7 @@ DAMAGES = (
     ("gaussian blur", 4), ("motion blur", 4), ("jpeg", 4), ("jpeg2000", 4), ("white noise", 4),
     ("impulse noise", 4), ("brighten", 5), ("darken", 5), ("pixelate", 4), ("contrast change", 5),
 )  # fmt: skip
-_SEAM = 0.125  # of the width, on either side
+_WINDOW = 4  # of them beside each other on the shorter side, as `quality_map` cuts them
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def half_damaged(pixels: Pixels, damage: str, level: int) -> Pixels:
 def halves(values: np.ndarray) -> tuple[float, float]:
     """Mean of a map over its left and its right half, without the seam and what no patch sees."""
     width = values.shape[1]
-    near = round(_SEAM * width)
+    near = min(values.shape) // _WINDOW
     left, right = values[:, : width // 2 - near], values[:, width // 2 + near :]
     return float(np.nanmean(left)), float(np.nanmean(right))
 

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlqa.data.degradations import TYPES
 from vlqa.errors import ConfigError
 from vlqa.prompts import PromptSet
 
@@ -52,6 +53,11 @@ def test_bundled_names_and_counts() -> None:
         "liqe_quality": ("joint", (5,)),
         "qualiclip": ("ensemble", (7, 2)),
     }
+
+
+def test_liqe_knows_the_types_of_kadid() -> None:
+    prompts = PromptSet.load("liqe_multitask")
+    assert [prompts.fold("distortion", kind.name) for kind in TYPES] == [kind.distortion for kind in TYPES]
 
 
 def test_clip_iqa_is_the_papers_pair() -> None:

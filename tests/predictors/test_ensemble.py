@@ -73,6 +73,10 @@ def test_weights_that_cannot_be_calibrated() -> None:
     falling = sum(-found / found.std() for found in (view.predict(IMAGES) for view in views()))
     with pytest.raises(ConfigError, match="neither view rises"):
         both().calibrated(IMAGES, falling)
+    with pytest.raises(ConfigError, match="2 scored and rated pictures are too few"):
+        both().calibrated(IMAGES, [1, np.nan, 3, np.nan, np.nan])
+    with pytest.raises(ConfigError, match="neither view rises"):  # pictures that are all the same
+        both().calibrated([IMAGES[0]] * 5, [1, 2, 3, 4, 5])
     with pytest.raises(ConfigError, match="expected one opinion for each of 5 pictures, found shape"):
         both().calibrated(IMAGES, [1, 2])
     with pytest.raises(ConfigError, match="2 scored and rated pictures are too few"):

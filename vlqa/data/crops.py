@@ -59,10 +59,12 @@ class PhotoReader:
         raise ManifestError("100 pictures in a row could not be read; see the warnings above")
 
 
-@functools.lru_cache(maxsize=8)
-def order_of_round(seed: int, number: int, count: int) -> npt.NDArray[np.int64]:
-    """The order in which a round goes through `count` things, each once."""
-    return np.random.default_rng([seed, 12, number]).permutation(count)
+@functools.lru_cache(maxsize=64)
+def order_of_round(seed: int, stream: int, number: int, count: int) -> npt.NDArray[np.int64]:
+    """The order in which round `number` goes through `count` things, each once; another one for each stream."""
+    order = np.random.default_rng([seed, stream, number]).permutation(count)
+    order.setflags(write=False)
+    return order
 
 
 def random_crop(image: Pixels, size: int, rng: np.random.Generator, *, whole: bool = False) -> Pixels:

@@ -57,9 +57,10 @@ class _Columns:
     def read(self, unrated: bool) -> dict[str, Any]:
         names = self.full("path")
         mos = self.numbers("mos", self.cells["mos"] if unrated else self.full("mos"), blank=unrated)
-        if len(mos) > 1 and mos.min() == mos.max():
+        rated = mos[~np.isnan(mos)]
+        if len(rated) > 1 and rated.min() == rated.max():
             warnings.warn(
-                f"{self.table.file}: all {len(mos)} rows have mos {mos[0]:g}; nothing can be fitted or compared",
+                f"{self.table.file}: all {len(rated)} rows have mos {rated[0]:g}; nothing can be fitted or compared",
                 UserWarning,
                 stacklevel=4,
             )
@@ -83,7 +84,7 @@ class _Columns:
 
     def named_columns(self) -> dict[str, list[str]]:
         found = [name.casefold() for name in self.table.columns]
-        if "path" not in found:
+        if "path" not in found and found.count(_PATH_IN_LIQE) == 1:
             found = ["path" if name == _PATH_IN_LIQE else name for name in found]
         for index, name in enumerate(found):
             if name in found[:index] and name in _REQUIRED + OPTIONAL:
@@ -96,7 +97,8 @@ class _Columns:
                 hint = f"{hint} Rename it to {name!r}" if hint else ""
                 if name == "mos" and "dmos" in found:
                     hint = "; 'dmos' rises as quality falls: add a column 'mos' turned the other way"
-                raise ManifestError(f"{self.table.file}: the column {name!r} is missing; there are {listed}{hint}")
+                what = "'path' (or 'image')" if name == "path" else repr(name)
+                raise ManifestError(f"{self.table.file}: the column {what} is missing; there are {listed}{hint}")
         for name in found:
             meant = did_you_mean(name, OPTIONAL) if name not in _REQUIRED + OPTIONAL else ""
             if meant:

@@ -51,7 +51,7 @@ class Labels:
 
 
 class RatedPictures:
-    """Rated pictures in a random order, each once a round.
+    """Rated pictures in a random order, each once a round; one that cannot be read gives its place to another.
 
     What is cut from a picture depends on its name and the round, not on which others there are: runs that leave
     different folds out share it.
@@ -59,7 +59,7 @@ class RatedPictures:
     Args:
         manifest: rated pictures; their opinions are mapped linearly from `mos_range` to the worth of the labels.
         set_id: number of the set; pairs are compared only within one.
-        seed: with the number it decides everything about a sample.
+        seed: with the number of a sample it decides which picture, and with its name and round how it is cut.
         mos_range: worst and best value of the manifest's scale.
         labels: what the losses know.
 
@@ -90,7 +90,7 @@ class RatedPictures:
     def _picture(self, number: int) -> tuple[int, Pixels, np.random.Generator]:
         """Row and pixels of a sample, and what decides how it is cut."""
         round_, place = divmod(number, len(self.paths))
-        row = int(order_of_round(self.seed, round_, len(self.paths))[place])
+        row = int(order_of_round(self.seed, 15 + self.set_id, round_, len(self.paths))[place])
         rng = np.random.default_rng([self.seed, 1, round_, zlib.crc32(self.names[row].encode())])
         return *self._reader.read(row, rng), rng
 
@@ -106,7 +106,7 @@ class RatedPictures:
 
 
 class RatedPhotos(RatedPictures):
-    """One random crop of a random scale a sample, and what is measured on it.
+    """One random crop a sample, of a random scale where not `whole`, and what is measured on it.
 
     Args:
         whole: each crop shows all of its picture's shorter side, as a predictor that sees the whole picture does.

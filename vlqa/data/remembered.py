@@ -86,7 +86,7 @@ class Remembered:
         group, within = divmod(number, self.group)
         groups = self.count // self.group
         round_, position = divmod(group, groups)
-        return int(order_of_round(self.seed, round_, groups)[position]) * self.group + within
+        return int(order_of_round(self.seed, 12, round_, groups)[position]) * self.group + within
 
     def _make(self, place: int, size: int) -> dict[str, Tensor]:
         sample = self.source.sample(place, size)

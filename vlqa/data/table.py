@@ -71,7 +71,7 @@ def _read_csv(file: Path, raw: bytes) -> Table:
     records = _records(file, text)
     line, header = next(records, (0, []))
     if not line:
-        raise ManifestError(f"{file}: the file is empty; expected the columns path and mos")
+        raise ManifestError(f"{file}: the file is empty; expected the columns path (or image) and mos")
     if len(header) == 1:
         for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if separator in header[0]:

@@ -187,7 +187,7 @@ MODELS: dict[str, ModelRow] = {
             scale=(1.0, 5.5),
             paper="",
             licence="yours",
-            source="none published; vlqa train configs/vlqa_vit_b32.yaml, then --weights runs/vlqa_vit_b32/model",
+            source="none published; vlqa train configs/vlqa_vit_b32.yaml makes runs/vlqa_vit_b32/model",
             prompts="liqe_multitask",
             view={"kind": "liqe"},
         ),

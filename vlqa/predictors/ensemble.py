@@ -67,12 +67,12 @@ class EnsemblePredictor(ImagePredictor):
         so that the score is a mean of the two.
 
         Args:
-            images: n rated pictures; those that fail are left out.
-            mos: (n,) their opinions, higher is better, on any scale.
+            images: n pictures; those that fail are left out.
+            mos: (n,) their opinions, higher is better, on any scale; NaN where unknown, which leaves a picture out.
 
         Raises:
-            ConfigError: other than one opinion a picture, fewer than three scored pictures, or neither view rises with
-                the opinions.
+            ConfigError: other than one opinion a picture, fewer than three scored and rated pictures, or neither view
+                rises with the opinions.
         """
         opinions = np.asarray(mos, dtype=np.float64)
         told = self.assess(images)
@@ -83,7 +83,9 @@ class EnsemblePredictor(ImagePredictor):
         known = np.isfinite(np.column_stack([scores, opinions])).all(axis=1)
         if known.sum() < 3:
             raise ConfigError(f"{known.sum()} scored and rated pictures are too few to weigh two views; give 3 or more")
-        centred = scores[known] - scores[known].mean(axis=0)
+        middle = scores[known].mean(axis=0)
+        centred = scores[known] - middle
+        centred[:, np.ptp(centred, axis=0) < 1e-9 * np.maximum(1, np.abs(middle))] = 0  # one value for all: rounding
         found, _ = nnls(centred, opinions[known] - opinions[known].mean())
         if not found.sum() > 0:
             raise ConfigError("neither view rises with these opinions; check that higher is better in them")

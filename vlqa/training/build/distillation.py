@@ -8,7 +8,7 @@ from vlqa.errors import ConfigError
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.encoders import encoder_of
+from vlqa.training.build.encoders import encoder_of, encoder_of_model
 from vlqa.training.build.pictures import pictures_of
 from vlqa.training.build.run import Run
 from vlqa.training.config.distillation import DistillationConfig
@@ -21,12 +21,16 @@ def build(config: DistillationConfig) -> Run:
     Raises:
         ConfigError: no teacher, or an encoder with a head, which nothing would train.
     """
-    if config.encoder.head:
+    encoder = (
+        encoder_of_model(config.encoder, "encoder").requires_grad_(True)
+        if isinstance(config.encoder, str)
+        else encoder_of(config.encoder)
+    )
+    if len(encoder.head):
         raise ConfigError("encoder.head: the teacher's maps train the trunk only; leave the head out")
     pictures = pictures_of(config.data, config.seed, Labels(SCENES, DISTORTIONS))
     if pictures.teacher is None:
         raise ConfigError("data.teacher: name the file of a MobileNetV2")
-    encoder = encoder_of(config.encoder)
     objective = DistillationObjective(encoder, pictures.teacher, config.objective)
 
     def predictor() -> EncoderPredictor:

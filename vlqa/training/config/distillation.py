@@ -19,9 +19,9 @@ class DistillationLosses(Strict):
 
 
 class DistillationConfig(TrainConfig):
-    """An encoder, a teacher, and the pictures that both see."""
+    """An encoder, a teacher, and the pictures that both see; `encoder` is new, or a saved model to go on from."""
 
     method: Literal["distillation"]
     data: PicturesConfig
-    encoder: EncoderConfig
+    encoder: EncoderConfig | str
     objective: DistillationLosses = DistillationLosses()

@@ -24,9 +24,7 @@ class RememberConfig(Strict):
 class RatedPhotosSet(RatedSet):
     """A rated set of which one crop a sample is seen."""
 
-    whole: bool = Field(
-        default=False, description="crops show all of the shorter side, as people saw it; else random scales"
-    )
+    whole: bool = Field(default=False, description="crops show all of the shorter side; else parts of a random scale")
 
 
 class PicturesConfig(PhotosConfig):
