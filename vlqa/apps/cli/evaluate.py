@@ -24,9 +24,7 @@ _NAMES = {
 
 
 def evaluate(
-    labels: Annotated[
-        Path, typer.Argument(help="CSV or Parquet: path or image, and mos.", show_default=False)
-    ],
+    labels: Annotated[Path, typer.Argument(help="CSV or Parquet: path or image, and mos.", show_default=False)],
     images: Annotated[
         Path | None, typer.Option("--images", "-i", help="Folder the paths start from; default: the file's.")
     ] = None,
