@@ -23,6 +23,7 @@ from vlqa.training.build import Run, build_run
 from vlqa.training.config import read_config
 from vlqa.training.loop import train
 from vlqa.training.multitask import multi_positive_loss
+from vlqa.training.partial_labels import claim_loss
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,10 @@ def test_a_base_in_half_its_adapter_and_a_low_level_view_are_one_model(tmp_path:
         train(
             recipe(tmp_path, **changes | {"low": {"model": str(tmp_path / "embeds")}, "output": str(again)}), quiet=True
         )
+
+
+def test_a_claim_that_is_certain_costs_a_finite_loss_in_bf16() -> None:
+    certain = torch.tensor([[1.0, 0.0]], dtype=torch.bfloat16, requires_grad=True)
+    loss = claim_loss(certain, torch.tensor([[0.0, float("nan")]]))
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(1e-6), rel=0.02) and certain.grad.isfinite().all()

@@ -25,6 +25,6 @@ def claim_loss(probabilities: Float[Tensor, "n a"], targets: Float[Tensor, "n a"
     known = ~targets.isnan()
     if not known.any():
         return (probabilities * 0).sum()
-    # not torch's own function: that raises on NaN, which is for the loop to tell
-    chosen, target = probabilities[known].clamp(1e-6, 1 - 1e-6), targets[known].float()
+    # not torch's own function: that raises on NaN, which is for the loop to tell; in bf16 1 − 1e-6 would be 1
+    chosen, target = probabilities[known].float().clamp(1e-6, 1 - 1e-6), targets[known].float()
     return -(target * chosen.log() + (1 - target) * (1 - chosen).log()).mean()
