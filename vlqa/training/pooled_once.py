@@ -49,7 +49,9 @@ class PooledOnce:
         unseen = list({key: row for row, key in enumerate(keys) if key not in self._known}.values())
         if unseen:
             with torch.no_grad():
-                found = torch.cat([self._pooled(images[rows]).float().cpu() for rows in _parts(unseen)])
+                found = torch.cat(
+                    [self._pooled(images[rows]).float().cpu() for rows in torch.split(torch.tensor(unseen), _AT_ONCE)]
+                )
             self._known |= {keys[row]: features for row, features in zip(unseen, found, strict=True)}
             if self._file is not None:
                 records = np.empty(len(unseen), self._record)
@@ -63,7 +65,3 @@ class PooledOnce:
         records = np.fromfile(file, self._record, count=file.stat().st_size // self._record.itemsize)
         features = torch.from_numpy(records["features"].copy())
         self._known |= dict(zip(records["identity"].tolist(), features, strict=True))
-
-
-def _parts(rows: list[int]) -> list[list[int]]:
-    return [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]

@@ -8,7 +8,7 @@ from vlqa.errors import ConfigError
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.encoders import encoder_of, encoder_of_model
+from vlqa.training.build.encoders import trained_encoder
 from vlqa.training.build.pictures import pictures_of
 from vlqa.training.build.run import Run
 from vlqa.training.config.distillation import DistillationConfig
@@ -21,11 +21,7 @@ def build(config: DistillationConfig) -> Run:
     Raises:
         ConfigError: no teacher, or an encoder with a head, which nothing would train.
     """
-    encoder = (
-        encoder_of_model(config.encoder, "encoder").requires_grad_(True)
-        if isinstance(config.encoder, str)
-        else encoder_of(config.encoder)
-    )
+    encoder = trained_encoder(config.encoder)
     if len(encoder.head):
         raise ConfigError("encoder.head: the teacher's maps train the trunk only; leave the head out")
     pictures = pictures_of(config.data, config.seed, Labels(SCENES, DISTORTIONS))

@@ -33,6 +33,13 @@ def encoder_of(config: EncoderConfig) -> ImageEncoder:
     return encoder
 
 
+def trained_encoder(config: EncoderConfig | str) -> ImageEncoder:
+    """What a recipe's key `encoder` asks for, all of it to be trained: a new one, or that of a saved model."""
+    if isinstance(config, str):
+        return encoder_of_model(config, "encoder").requires_grad_(True)
+    return encoder_of(config)
+
+
 def encoder_of_model(model: str, key: str) -> ImageEncoder:
     """The one encoder of a saved model.
 

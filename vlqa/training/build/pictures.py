@@ -58,8 +58,10 @@ def pictures_of(config: PicturesConfig, seed: int, labels: Labels) -> Pictures:
     )
     sources: list[SampleSource] = [renderings]
     for number, entry in enumerate(config.rated, start=1):
-        given: dict[str, Any] = {"mos_range": entry.mos_range, "labels": labels, "whole": entry.whole}
-        sources.append(RatedPhotos(read_rated(entry, unrated=True), set_id=number, seed=seed, **given))
+        rows = read_rated(entry, unrated=True)
+        sources.append(
+            RatedPhotos(rows, set_id=number, seed=seed, mos_range=entry.mos_range, labels=labels, whole=entry.whole)
+        )
     counts = [config.renderings_per_batch, *(entry.per_batch for entry in config.rated)]
     if config.unlabelled_per_batch:
         sources.append(UnlabelledPhotos(find_photos(config.unlabelled), seed=seed))

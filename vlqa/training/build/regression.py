@@ -11,7 +11,7 @@ from vlqa.models.image_encoder import ImageEncoder
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.regression import LinearRegressor, RegressionPredictor
 from vlqa.predictors.views import Scales
-from vlqa.training.build.encoders import backbone_of_model, encoder_of, encoder_of_model
+from vlqa.training.build.encoders import backbone_of_model, encoder_of_model, trained_encoder
 from vlqa.training.build.rated import read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.config.regression import FusionConfig, RegressionConfig
@@ -41,8 +41,6 @@ def build(config: RegressionConfig) -> Run:
 
 
 def _encoder(config: RegressionConfig) -> ImageEncoder | FusionEncoder:
-    if isinstance(config.encoder, str):
-        return encoder_of_model(config.encoder, "encoder").requires_grad_(True)
     if isinstance(config.encoder, FusionConfig):
         options = config.encoder.model_dump(include={"normalize", "gate"})
         high = backbone_of_model(config.encoder.high, "encoder.high", tuned=True)
@@ -51,4 +49,4 @@ def _encoder(config: RegressionConfig) -> ImageEncoder | FusionEncoder:
         high.visual.requires_grad_(True)
         low = encoder_of_model(config.encoder.low, "encoder.low")
         return FusionEncoder(high, low.requires_grad_(True), **options)
-    return encoder_of(config.encoder)
+    return trained_encoder(config.encoder)
