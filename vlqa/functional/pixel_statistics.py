@@ -52,9 +52,17 @@ def pixel_statistics(images: Tensor) -> Float[Tensor, "n width"]:
 
 def _counts(values: Tensor, bins: int) -> Float[Tensor, "k bins"]:
     """Shares of the integers 0 … bins − 1 in each row."""
+    return _sums(values, bins).float() / values.shape[1]
+
+
+def _sums(values: Tensor, bins: int, weights: Tensor | None = None) -> Tensor:
+    """How often each of the integers 0 … bins − 1 stands in each row, or the sum of its weights."""
     rows = torch.arange(len(values), device=values.device).unsqueeze(1) * bins
-    counts = torch.bincount((values + rows).flatten(), minlength=len(values) * bins)
-    return counts.view(len(values), bins).float() / values.shape[1]
+    # bincount takes a thirtieth of index_add's time on a CPU
+    counts = torch.bincount(
+        (values + rows).flatten(), None if weights is None else weights.flatten(), minlength=len(values) * bins
+    )
+    return counts.view(len(values), bins)
 
 
 def _greys(counted: Tensor) -> Tensor:
@@ -94,7 +102,7 @@ def _spectrum(luma: Tensor) -> Tensor:
     down, across = (torch.hann_window(side, periodic=False, device=luma.device) for side in (height, width))
     seen = (luma - luma.mean(dim=(1, 2), keepdim=True)) * down.unsqueeze(1) * across
     power = torch.fft.rfft2(seen).abs().square()
-    summed = power.new_zeros(len(luma), len(sizes)).index_add_(1, cells, power.flatten(1))
+    summed = _sums(cells.expand(len(luma), -1), len(sizes), power.flatten(1))
     scale = (down.square().sum() * across.square().sum()).clamp_min(1e-5)
     level = (summed / sizes.clamp_min(1) / scale + 1e-9).log().view(len(luma), _BANDS + 1, _SECTORS)
     there = (sizes > 0).view(_BANDS + 1, _SECTORS)  # small pictures have not all of them

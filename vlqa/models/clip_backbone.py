@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ class ClipBackbone(nn.Module):
         self.adapters: Adapters | None = None
         self.merges = 0
         self._texts: dict[str, Tensor] = {}
+        self._tokens = functools.lru_cache(_SETS_IN_MEMORY)(lambda texts: tokenizer(list(texts)))
         self._digest_of_weights = WeightsDigest(self)
         self.register_state_dict_post_hook(_publish_logit_scale)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_take_logit_scale)  # type: ignore[no-untyped-call]
@@ -162,7 +164,7 @@ class ClipBackbone(nn.Module):
         device = next(self.text.parameters()).device
         if not texts:
             return torch.zeros(0, self.embed_dim, device=device)
-        tokens = self.tokenizer(texts)
+        tokens = self._tokens(tuple(texts))  # 495 sentences take longer to split than a small tower does for a picture
         if any(type(module).__module__.startswith("peft") for module in self.text.modules()):
             return self._compute_text(tokens).to(device)
         key = text_cache.key(self.text_digest, tokens)

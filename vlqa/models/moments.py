@@ -26,7 +26,13 @@ class Moments:
     @classmethod
     def of(cls, x: Float[Tensor, "n c h w"]) -> Moments:
         """Of one map; in float32, for bf16 sums over a million positions would lose the small differences."""
-        variance, mean = torch.var_mean(x.flatten(2).float(), dim=2, correction=0)
+        values = x.flatten(2).float()
+        if values.requires_grad:
+            variance, mean = torch.var_mean(values, dim=2, correction=0)
+        else:  # two plain passes, a picture at a time: an eighth of var_mean's time on a CPU, but two maps for a gradient
+            mean = values.mean(dim=2)
+            centred = (row - middle for row, middle in zip(values, mean.unsqueeze(2), strict=True))
+            variance = torch.stack([row.square_().mean(dim=1) for row in centred])
         return cls(mean, variance, x.shape[2] * x.shape[3])
 
     def joined(self, other: Moments) -> Moments:
