@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnknownModelError,
         VLQAError,
     )
+    from vlqa.fewshot.predictor import FewShotPredictor
     from vlqa.hub.convert import convert
     from vlqa.hub.store import load, save
     from vlqa.hub.table import available_models
@@ -50,6 +51,7 @@ _WHERE = {
         "UnknownModelError",
         "VLQAError",
     ),
+    "vlqa.fewshot.predictor": ("FewShotPredictor",),
     "vlqa.hub.convert": ("convert",),
     "vlqa.hub.store": ("load", "save"),
     "vlqa.hub.table": ("available_models",),
@@ -69,6 +71,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Explanation",
+    "FewShotPredictor",
     "ImageDecodeError",
     "ImageWarning",
     "Manifest",

@@ -38,6 +38,7 @@ _FORMS = {
     "regression": "encoded",
     "pristine": "encoded",
     "ensemble": "ensemble",
+    "few-shot": "few_shot",
 }
 """Modules of `vlqa.hub` by method."""
 
@@ -108,7 +109,7 @@ def save(
         ConfigError: a file is in the way, a config.json of something else, or `half` that would round weights which
             adapters were trained on; train them on a base that was saved in half.
     """
-    high = vision_language_view(predictor)
+    high = vision_language_view(getattr(predictor, "predictor", predictor))  # a head's adapters are those below it
     adapters = high.backbone.adapters if high else None
     if adapters and merge:
         adapters.merge()
@@ -189,7 +190,7 @@ def _write(
 def _shrinks(name: str, tensor: torch.Tensor) -> bool:
     # a variance of 1e-8 or a logit scale has no float16 within tolerance, and vectors weigh nothing; a covariance
     # rounded so coarsely has negative eigenvalues
-    return tensor.is_floating_point() and tensor.ndim > 1 and "statistics." not in name
+    return tensor.is_floating_point() and tensor.ndim > 1 and "statistics." not in name and not name.startswith("head.")
 
 
 def _rounds(state: Mapping[str, torch.Tensor]) -> bool:

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import vlqa
+from tests.tiny import pictures
+from vlqa.apps.cli import app
+from vlqa.errors import ConfigError, ManifestError
+
+pytestmark = pytest.mark.filterwarnings("ignore:no head on .* labels:UserWarning", "ignore:the labels fall:UserWarning")
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def ratings(folder: Path) -> Path:
+    """Sixteen rated pictures, brighter is better."""
+    rows = []
+    for number, pixels in enumerate(pictures(16, seed=1)):
+        Image.fromarray((pixels * (0.3 + 0.04 * number)).astype(np.uint8)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{5 * number + 3},{1 + number % 3},{number // 2}")
+    (folder / "labels.csv").write_text("path,mos,mos_std,group\n" + "\n".join(rows) + "\n")
+    return folder / "labels.csv"
+
+
+def fit(ratings: Path, tiny_model: Path, *arguments: object):
+    return run("fit", ratings, "--model", tiny_model, "--output", ratings.parent / "mine", *arguments)
+
+
+def test_a_fitted_model_is_a_model(ratings: Path, tiny_model: Path) -> None:
+    result = fit(ratings, tiny_model)
+    assert result.exit_code == 0, result.output
+    assert "cross-validated" in result.stdout and "16 labels" in result.stdout
+    scored = run("score", ratings.parent / "3.png", "--model", ratings.parent / "mine", "--format", "csv")
+    assert scored.exit_code == 0, scored.output
+    record = next(csv.DictReader(scored.stdout.splitlines()))
+    predictor = vlqa.load(ratings.parent / "mine", device="cpu")
+    assert float(record["raw"]) == pytest.approx(predictor.predict(ratings.parent / "3.png")[0])
+    assert predictor.scale == (3, 78) and record["out_of_distribution"].lower() == "false"
+
+
+def test_some_rows_are_kept_for_a_test(ratings: Path, tiny_model: Path) -> None:
+    result = fit(ratings, tiny_model, "--labels", 10, "--head", "ridge")
+    assert "10 labels" in result.stdout and "the other 6 rows" in result.stdout
+    with pytest.raises(ConfigError, match=r"--labels 16: .* has 16 rows"):
+        raise fit(ratings, tiny_model, "--labels", 16).exception
+
+
+def test_dmos_is_turned(ratings: Path, tiny_model: Path) -> None:
+    assert fit(ratings, tiny_model, "--head", "ridge").exit_code == 0
+    straight = vlqa.load(ratings.parent / "mine", device="cpu").predict(
+        [ratings.parent / f"{n}.png" for n in range(16)]
+    )
+    assert fit(ratings, tiny_model, "--head", "ridge", "--direction", "dmos").exit_code == 0
+    turned = vlqa.load(ratings.parent / "mine", device="cpu").predict([ratings.parent / f"{n}.png" for n in range(16)])
+    np.testing.assert_allclose(turned, 81 - straight, rtol=1e-6)
+
+
+def test_choices(ratings: Path, tiny_model: Path) -> None:
+    lines = [f"{a}.png,{b}.png,{'a' if a > b else 'b'}" for a in range(16) for b in range(0, 16, 3) if a != b]
+    choices = ratings.parent / "choices.csv"
+    choices.write_text("path_a,path_b,preferred\n" + "\n".join(lines) + "\n")
+    result = fit(choices, tiny_model)
+    assert result.exit_code == 0, result.output
+    assert f"{len(lines)} choices; " in result.stdout
+    assert vlqa.load(ratings.parent / "mine", device="cpu").fitted_.name == "preference"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path_a,path_b,preferred\n0.png,0.png,a\n", "compared with itself"),
+        ("path_a,path_b,preferred\n0.png,1.png,left\n", "a, b or tie, found 'left'"),
+        ("path_a,path_b,preferred\n0.png,,a\n", "a path is empty"),
+        ("path_a,path_b,preferred\n", "a header but no row"),
+        ("path_a,path_b\n0.png,1.png\n", "'path' \\(or 'image'\\) is missing"),
+        ("path,mos\n0.png,1\n1.png,2\n2.png,3\n", "at least 5 rated pictures are needed to fit, found 3"),
+        ("path,mos\n0.png,1\n0.png,2\n", "is there twice"),
+        ("path,mos\n0.png,1\n1.png,nan\n", "finite number"),
+    ],
+)
+def test_labels_that_cannot_be_used(ratings: Path, tiny_model: Path, text: str, message: str) -> None:
+    ratings.write_text(text)
+    result = fit(ratings, tiny_model)
+    assert isinstance(result.exception, ConfigError | ManifestError)
+    with pytest.raises((ConfigError, ManifestError), match=message):
+        raise result.exception
+    assert not (ratings.parent / "mine").exists()
+
+
+@pytest.mark.filterwarnings("ignore::vlqa.ImageWarning")
+def test_missing_pictures_are_left_out(ratings: Path, tiny_model: Path) -> None:
+    (ratings.parent / "3.png").unlink()
+    result = fit(ratings, tiny_model, "--head", "ridge")
+    assert result.exit_code == 1 and "15 labels" in result.stdout
+
+
+def test_a_file_is_no_folder(ratings: Path, tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="is a file; name a folder"):
+        raise run("fit", ratings, "--model", tiny_model, "--output", ratings).exception

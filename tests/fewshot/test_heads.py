@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import Ridge
+
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.fewshot.fitting import HEADS, Labelled
+from vlqa.fewshot.heads import KernelHead, LinearHead, MonotoneHead, head_from
+from vlqa.fewshot.smoothing import Smoother
+
+
+def labelled(count: int = 60, width: int = 8, seed: int = 0, groups: np.ndarray | None = None) -> Labelled:
+    numbers = np.random.default_rng(seed)
+    x = numbers.normal(size=(count, width))
+    y = 40 + 8 * x[:, 0] + 4 * np.sin(2 * x[:, 1]) + 2 * numbers.normal(size=count)
+    weights = numbers.uniform(0.5, 1.5, count)
+    return Labelled(x, y, weights / weights.mean(), np.arange(count) if groups is None else groups, 0)
+
+
+@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(20), 3)])
+def test_left_out_is_what_a_fit_without_the_group_predicts(groups: np.ndarray | None) -> None:
+    data, alpha = labelled(), 3.0
+    smoother = Smoother(data.features @ data.features.T, data.weights, groups)
+    found = smoother.left_out(data.mos, alpha)
+    for group in range(20):
+        inside = (np.arange(60) if groups is None else groups) == group
+        model = Ridge(alpha=alpha).fit(data.features[~inside], data.mos[~inside], data.weights[~inside])
+        np.testing.assert_allclose(found[inside], model.predict(data.features[inside]), rtol=1e-4)
+
+
+def test_the_fit_is_ridge_regression() -> None:
+    data = labelled()
+    dual, intercept = Smoother(data.features @ data.features.T, data.weights).fitted(data.mos, 3.0)
+    model = Ridge(alpha=3.0).fit(data.features, data.mos, data.weights)
+    np.testing.assert_allclose(dual @ data.features, model.coef_, rtol=1e-4)
+    assert intercept == pytest.approx(model.intercept_, rel=1e-4)
+
+
+def test_a_kernel_smoother_is_the_mean_of_a_gaussian_process() -> None:
+    data = labelled()
+    kernel = RBF(2.0)
+    process = GaussianProcessRegressor(kernel + WhiteKernel(0.1), optimizer=None).fit(data.features, data.mos - 40)
+    smoother = Smoother(kernel(data.features), np.ones(60))
+    dual, intercept = smoother.fitted(data.mos, 0.1)
+    head = KernelHead(data.features, dual, 1 / 8, intercept)
+    difference = head(data.features) - 40 - process.predict(data.features)
+    assert np.abs(difference).max() < 0.5
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_heads_learn_what_there_is_and_survive_storage(name: str) -> None:
+    data = labelled(120)
+    fit = HEADS[name](data)
+    new = labelled(200, seed=1)
+    assert np.corrcoef(fit.head(new.features), new.mos)[0, 1] > 0.85
+    assert np.corrcoef(fit.predicted, data.mos)[0, 1] > 0.8
+    again = head_from(fit.head.tensors())
+    np.testing.assert_array_equal(again(new.features), fit.head(new.features))
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_groups_are_never_on_both_sides(name: str) -> None:
+    # three copies of each picture: whoever sees one knows the others by heart
+    numbers = np.random.default_rng(0)
+    x = np.repeat(numbers.normal(size=(30, 40)), 3, axis=0) + 1e-3 * numbers.normal(size=(90, 40))
+    mos = np.repeat(numbers.normal(size=30), 3)
+    apart = HEADS[name](Labelled(x, mos, np.ones(90), np.repeat(np.arange(30), 3), 0))
+    assert np.corrcoef(apart.predicted, mos)[0, 1] < 0.5
+
+
+def test_heads_of_another_kind_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="fit it again"):
+        head_from({"coefficients": np.zeros(2)})
+
+
+def test_a_curve_never_falls() -> None:
+    head = HEADS["calibration"](labelled(100)).head
+    assert isinstance(head, MonotoneHead)
+    assert (np.diff(head(np.linspace(-4, 4, 100)[:, None])) >= 0).all()
+
+
+def test_ridge_on_many_labels_goes_by_folds() -> None:
+    fit = HEADS["ridge"](labelled(1600))
+    assert isinstance(fit.head, LinearHead)
+    assert np.corrcoef(fit.predicted, labelled(1600).mos)[0, 1] > 0.85
+
+
+def test_a_gaussian_process_of_too_many_labels_is_refused() -> None:
+    many = Labelled(np.zeros((4001, 1)), np.zeros(4001), np.ones(4001), np.arange(4001), 0)
+    with pytest.raises(ConfigError, match="use head='ridge'"):
+        HEADS["gp"](many)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import vlqa
+from tests.predictors.test_ensemble import TRUNK, both, views
+from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
+from vlqa.errors import ConfigError, ImageWarning
+from vlqa.fewshot.predictor import FewShotPredictor
+from vlqa.models.image_encoder import build_encoder
+from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.regression import RegressionPredictor
+from vlqa.predictors.views import Scales, WholeImage
+
+IMAGES = pictures(30, lowest=40)
+
+
+def base() -> MultitaskPredictor:
+    return MultitaskPredictor(backbone(CONVOLUTIONS), joint_prompts(), WholeImage(), name="tiny")
+
+
+def unfitted() -> RegressionPredictor:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = build_encoder(TRUNK).eval().requires_grad_(False)
+    return RegressionPredictor({"low": encoder}, Scales(), normalize=False, name="bare")
+
+
+def ratings(features: Any, seed: int = 0) -> Any:
+    """Opinions that a line through the features tells, with some noise."""
+    numbers = np.random.default_rng(seed)
+    told = np.asarray(features, float) @ numbers.normal(size=np.shape(features)[1])
+    return 50 + 10 * (told - told.mean()) / told.std() + numbers.normal(size=len(told))
+
+
+@pytest.fixture(scope="module")
+def rows() -> Any:
+    return np.random.default_rng(0).normal(size=(150, base().width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("head", ["auto", "ridge", "elastic-net", "svr", "gp"])
+def test_every_head_learns(rows: Any, head: str) -> None:
+    mos = ratings(rows)
+    few = FewShotPredictor(base(), head=head).fit_features(rows[:100], mos[:100])
+    assert np.corrcoef(few.predict_features(rows[100:]), mos[100:])[0, 1] > 0.8
+    assert few.scale == (mos[:100].min(), mos[:100].max())
+    assert few.fitted_.labels == 100 and few.fitted_.held.srcc > 0.8
+
+
+def test_pictures_and_features_are_one_road(tmp_path: Path) -> None:
+    few = FewShotPredictor(base())
+    features = few.embed(IMAGES)
+    mos = ratings(features)
+    of_pictures, of_features = clone(few).fit(IMAGES, mos), clone(few).fit_features(features, mos)
+    np.testing.assert_allclose(of_pictures.predict(IMAGES), of_features.predict_features(features), atol=1e-6)
+    ends = of_pictures.predict_interval(IMAGES, 0.8)
+    np.testing.assert_allclose(ends, of_features.predict_interval_features(features, 0.8), atol=1e-5)
+    assert (ends[:, 0] < ends[:, 1]).all()
+    record = of_pictures.assess(IMAGES[0])[0]
+    assert record.raw == pytest.approx(of_pictures.predict(IMAGES[0])[0])
+    assert record.interval is not None and record.interval[0] < record.interval[1]
+    assert record.out_of_distribution is False and record.scene in {"city", "forest"}
+    loaded = vlqa.load(of_pictures.save(tmp_path / "mine"), device="cpu")
+    np.testing.assert_array_equal(loaded.predict(IMAGES), of_pictures.predict(IMAGES))
+    np.testing.assert_array_equal(loaded.predict_interval(IMAGES, 0.8), ends)
+    assert (loaded.digest, loaded.scale) == (of_pictures.digest, of_pictures.scale)
+    assert loaded.assess(IMAGES[:3]) == of_pictures.assess(IMAGES[:3])
+
+
+def test_it_keeps_scikit_learns_contract(rows: Any) -> None:
+    below = base()
+    few = FewShotPredictor(below, head="ridge", seed=3)
+    assert few.get_params()["predictor"] is below and few.set_params(head="gp").head == "gp"
+    with pytest.raises(ConfigError, match="no parameter 'heads'; it has predictor, head"):
+        few.set_params(heads="gp")
+    with pytest.raises(NotFittedError, match="call fit"):
+        few.predict(IMAGES)
+    assert few.fit_features(rows, ratings(rows)) is few
+
+
+def test_where_labels_say_nothing_the_score_is_kept(rows: Any) -> None:
+    few = FewShotPredictor(base())
+    own = few.predictor.predict_features(rows)
+    with pytest.warns(UserWarning, match="ranks better than the model's own score"):
+        few.fit_features(rows[:40], np.exp(30 * own[:40]))
+    assert few.fitted_.name == "calibration"
+    assert (np.diff(few.predict_features(rows)[np.argsort(own)]) >= -1e-9).all()
+
+
+def test_opinions_turned_round_are_noticed(rows: Any) -> None:
+    few = FewShotPredictor(base())
+    own = few.predictor.predict_features(rows)
+    dmos = 100 - 30 * own + np.random.default_rng(0).normal(size=len(own))
+    with pytest.warns(UserWarning, match="did you mean DMOS"):
+        few.fit_features(rows, dmos)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        few.fit_features(rows, dmos, direction="dmos")
+    assert not any("DMOS" in str(warning.message) for warning in told)
+    assert np.corrcoef(few.predict_features(rows), dmos)[0, 1] < -0.8
+
+
+@pytest.mark.parametrize(
+    ("mos", "message"),
+    [
+        ([1.0, 2.0, 3.0], "at least 5 rated pictures"),
+        ([50.0] * 30, "all 30 opinions are 50"),
+        ([np.nan] * 27 + [1.0, 2.0, 3.0], "at least 5 rated pictures are needed to fit, found 3"),
+        ([np.inf, *range(29)], "mos must be finite"),
+        (["good"] * 30, "mos must be numbers"),
+        (range(29), "one opinion for each of 30"),
+    ],
+)
+def test_labels_that_teach_nothing(mos: Any, message: str) -> None:
+    few = FewShotPredictor(base())
+    images = IMAGES[: len(mos)] if len(mos) < 5 else IMAGES
+    with pytest.raises(ConfigError, match=message):
+        few.fit(images, mos)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"head": "forest"}, "no head 'forest'; there are auto, ridge"), ({"head": "preference"}, "fit_preferences")],
+)
+def test_heads_that_cannot_fit(rows: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FewShotPredictor(base(), **options).fit_features(rows, ratings(rows))
+
+
+def test_unusable_rows_are_left_out(rows: Any) -> None:
+    mos = ratings(rows)
+    mos[3], broken = np.nan, rows.copy()
+    broken[7] = np.nan
+    few = FewShotPredictor(base(), head="ridge").fit_features(broken, mos, mos_std=np.ones(150), groups=np.arange(150))
+    assert few.fitted_.labels == 148
+    assert np.isnan(few.predict_features(broken)[7]) and np.isnan(few.predict_interval_features(broken)[7]).all()
+    with pytest.warns(ImageWarning):
+        assert np.isnan(few.predict([IMAGES[0], b"no picture"])[1])
+
+
+def test_one_group_cannot_be_judged(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="all pictures are of one group"):
+        FewShotPredictor(base()).fit_features(rows, ratings(rows), groups=["a"] * 150)
+
+
+def test_strangers_are_told(rows: Any) -> None:
+    few = FewShotPredictor(base(), head="ridge").fit_features(rows, ratings(rows))
+    assert few.out_of_distribution(rows + 30).all() and few.out_of_distribution(rows).mean() < 0.05
+
+
+def test_an_encoder_without_a_score_is_enough(tmp_path: Path) -> None:
+    few = FewShotPredictor(unfitted())
+    few.fit(IMAGES, ratings(few.embed(IMAGES)))
+    record = few.assess(IMAGES[0])[0]
+    assert record.raw is not None and record.interval is not None
+    loaded = vlqa.load(few.save(tmp_path / "mine"), device="cpu")
+    np.testing.assert_array_equal(loaded.predict(IMAGES), few.predict(IMAGES))
+    with pytest.raises(ConfigError, match="has no score yet"):
+        FewShotPredictor(unfitted(), head="calibration").fit(IMAGES, np.arange(30))
+
+
+@pytest.mark.parametrize("below", [views()[1], both(), base()], ids=["pristine", "both", "prompts"])
+def test_any_score_is_brought_onto_a_scale(below: Any, tmp_path: Path) -> None:
+    mos = 10 * np.argsort(np.argsort(below.predict(IMAGES))) + 5.0
+    few = FewShotPredictor(below, head="calibration", mos_range=(0, 300)).fit(IMAGES, mos)
+    assert np.corrcoef(few.predict(IMAGES), mos)[0, 1] > 0.999  # scores that differ by rounding share an opinion
+    assert few.scale == (0, 300)
+    loaded = vlqa.load(few.save(tmp_path / "mine"), device="cpu")
+    np.testing.assert_array_equal(loaded.predict(IMAGES), few.predict(IMAGES))
+
+
+@pytest.mark.parametrize("below", [base(), unfitted()], ids=["scores", "embeds"])
+def test_preferences_order_pictures(below: Any, tmp_path: Path) -> None:
+    few = FewShotPredictor(below, head="preference")
+    rows = np.random.default_rng(2).normal(size=(60, few.width)).astype(np.float32)
+    worth = rows @ np.random.default_rng(1).normal(size=few.width)
+    numbers = np.random.default_rng(0)
+    a, b = numbers.integers(0, 60, (2, 300))
+    said = np.where(np.abs(worth[a] - worth[b]) < 0.1, "tie", np.where(worth[a] > worth[b], "a", "b"))
+    few.fit_preference_features(rows[a], rows[b], said)
+    assert np.corrcoef(few.predict_features(rows), worth)[0, 1] > 0.8
+    assert few.agreement_ > 0.8
+    with pytest.raises(ConfigError, match="no intervals"):
+        few.predict_interval_features(rows)
+    loaded = vlqa.load(few.save(tmp_path / "mine"), device="cpu")
+    np.testing.assert_array_equal(loaded.predict_features(rows), few.predict_features(rows))
+    with pytest.raises(ConfigError, match="a, b or tie, found 'left'"):
+        few.fit_preference_features(rows[a], rows[b], ["left"] * 300)
+
+
+def test_two_hundred_labels_take_less_than_two_seconds(rows: Any) -> None:
+    import time
+
+    features = np.tile(rows, (2, 1))[:200] + np.random.default_rng(0).normal(size=(200, rows.shape[1]))
+    began = time.perf_counter()
+    FewShotPredictor(base()).fit_features(features, ratings(features))
+    assert time.perf_counter() - began < 2

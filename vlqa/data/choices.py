@@ -1,0 +1,68 @@
+"""Label files of choices between two pictures: columns path_a, path_b and preferred."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlqa.data.table import read_table
+from vlqa.errors import ManifestError
+
+_COLUMNS = ("path_a", "path_b", "preferred")
+_WORDS = ("a", "b", "tie")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Pairs of pictures and which looked better.
+
+    Attributes:
+        first: paths of the pictures a.
+        second: paths of the pictures b.
+        preferred: "a", "b" or "tie".
+    """
+
+    first: tuple[Path, ...]
+    second: tuple[Path, ...]
+    preferred: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Choices:
+        """Read a CSV or Parquet file.
+
+        Args:
+            path: the file.
+            images: folder that its paths start from; its own when left out.
+
+        Raises:
+            ManifestError: a column is missing, a cell is empty or another word, or there is no row.
+        """
+        file = Path(path)
+        root = file.parent if images is None else Path(images)
+        if not root.is_dir():
+            raise ManifestError(f"{root}: no such folder of images")
+        table = read_table(file)
+        found = [name.casefold() for name in table.columns]
+        if missing := [name for name in _COLUMNS if name not in found]:
+            there = ", ".join(map(repr, table.columns)) or "none"
+            raise ManifestError(f"{file}: choices need the columns {', '.join(missing)}; there are {there}")
+        if not table.rows:
+            raise ManifestError(f"{file}: there is a header but no row")
+        rows = [(line, [cells[found.index(name)] for name in _COLUMNS]) for line, cells in table.rows]
+        for line, (first, second, preferred) in rows:
+            if not first or not second:
+                raise table.error(line, "a path is empty; fill it in or remove the row")
+            if first == second:
+                raise table.error(line, f"{first} is compared with itself; remove the row")
+            if preferred.lower() not in _WORDS:
+                raise table.error(line, f"preferred must be a, b or tie, found {preferred!r}")
+        columns = list(zip(*(cells for _, cells in rows), strict=True))
+        paths = [tuple(root / name for name in names) for names in columns[:2]]
+        return cls(paths[0], paths[1], tuple(word.lower() for word in columns[2]))
+
+
+def holds_choices(path: str | os.PathLike[str]) -> bool:
+    """Whether a label file has the columns of choices rather than of opinions."""
+    found = {name.casefold() for name in read_table(Path(path)).columns}
+    return set(_COLUMNS) <= found and "mos" not in found

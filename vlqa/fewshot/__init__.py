@@ -1,0 +1,1 @@
+"""A predictor for one's own notion of quality from few labels, and what goes with it."""

@@ -1,0 +1,106 @@
+"""Opinions from choices between two pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vlqa.errors import ConfigError
+from vlqa.evaluation import group_folds
+from vlqa.fewshot.columns import Columns, choices
+from vlqa.fewshot.fitted import Fitted, Reader
+from vlqa.fewshot.heads import LinearHead, Matrix, Vector
+from vlqa.fewshot.strangers import Strangers
+
+_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+_FOLDS = 5
+_WINS = {"a": 1.0, "b": 0.0, "tie": 0.5}
+
+
+def wins(preferred: npt.ArrayLike) -> Vector:
+    """1 where a was preferred, 0 where b, ½ for a tie.
+
+    Raises:
+        ConfigError: another word.
+    """
+    words = [str(word).strip().lower() for word in np.asarray(preferred).ravel()]
+    if strange := next((word for word in words if word not in _WINS), None):
+        raise ConfigError(f"preferred must be a, b or tie, found {strange!r}")
+    return np.array([_WINS[word] for word in words])
+
+
+def fit_worth(first: Matrix, second: Matrix, won: Vector, seed: int) -> tuple[LinearHead, float]:
+    """Bradley and Terry's model with a linear worth: P(a over b) = σ(w·(x_a − x_b)).
+
+    "Rank analysis of incomplete block designs", Biometrika 1952; a tie counts as half of a win each. The penalty on w
+    is chosen by the likelihood of pairs left out.
+
+    Args:
+        first: (n, d) features of the a of each pair.
+        second: (n, d) of the b.
+        won: (n,) from `wins`.
+        seed: decides the folds.
+
+    Returns:
+        The worth, of no fixed origin, and the share of decided pairs left out that it orders as people did.
+
+    Raises:
+        ConfigError: fewer than 5 pairs, or all decided the same way by pictures that do not differ.
+    """
+    if len(won) < _FOLDS:
+        raise ConfigError(f"at least {_FOLDS} pairs are needed to fit preferences, found {len(won)}")
+    gap = first - second
+    size = np.sqrt(np.square(gap).sum(axis=1).mean())
+    if not size > 0:
+        raise ConfigError("the two pictures of every pair have the same features; compare different pictures")
+    fold = group_folds(len(won), min(_FOLDS, len(won)), seed)
+    best: tuple[float, float, float] | None = None
+    for penalty in _PENALTIES:
+        margin = np.empty_like(won)
+        for number in range(fold.max() + 1):
+            chosen = fold != number
+            margin[~chosen] = gap[~chosen] @ _worth(gap[chosen], won[chosen], penalty, size)
+        loss = float(np.mean(np.logaddexp(0, margin) - won * margin))
+        decided = won != 0.5
+        right = float(np.mean((margin[decided] > 0) == (won[decided] > 0.5))) if decided.any() else np.nan
+        if best is None or loss < best[0]:
+            best = loss, penalty, right
+    assert best is not None
+    return LinearHead(_worth(gap, won, best[1], size), 0.0), best[2]
+
+
+def fit_choices(
+    pairs: Sequence[Matrix], won: Vector, scores: Vector | None, slices: Mapping[str, slice], seed: int
+) -> tuple[Fitted, float]:
+    """What a few-shot predictor learns from choices, and the share of pairs left out that it orders as people did.
+
+    Scores get the mean and deviation of the predictor's own ones on these pictures, 0 and 1 where it has none.
+
+    Args:
+        pairs: features (n, all) of the a and of the b of each pair.
+        won: (n,) from `wins`.
+        scores: (2n,) of the predictor for all a, then all b.
+        slices: of the features.
+        seed: decides the folds.
+    """
+    columns = Columns(choices(slices, scored=False)[0])
+    first, second = (columns.of(part, None, slices) for part in pairs)
+    worth, right = fit_worth(first, second, won, seed)
+    told = worth(np.concatenate([first, second]))
+    centre, spread = (0.0, 1.0) if scores is None else (float(scores.mean()), float(scores.std()))
+    gain = spread / float(told.std())
+    head = LinearHead(gain * worth.coefficients, centre - gain * float(told.mean()))
+    strangers = Strangers.of(np.unique(np.concatenate(pairs), axis=0), seed)
+    return Fitted("preference", Reader(columns, head), None, strangers, (-3.0, 3.0), len(won)), right
+
+
+def _worth(gap: Matrix, won: Vector, penalty: float, size: float) -> Vector:
+    """Coefficients of a logistic regression without intercept; each pair from both sides."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=penalty, fit_intercept=False, max_iter=1000)
+    both = np.concatenate([gap, gap]) / size
+    model.fit(both, np.repeat([1, 0], len(gap)), sample_weight=np.maximum(np.concatenate([won, 1 - won]), 1e-12))
+    return model.coef_[0] / size

@@ -1,0 +1,134 @@
+"""Few-shot predictors: from a stored head and the model below it to a predictor, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vlqa.errors import ConfigError
+from vlqa.fewshot.columns import Columns
+from vlqa.fewshot.fitted import Fitted, Held, Reader
+from vlqa.fewshot.heads import head_from
+from vlqa.fewshot.predictor import FewShotPredictor
+from vlqa.fewshot.strangers import Strangers
+from vlqa.hub.encoded import under
+from vlqa.hub.parts import ModelParts
+from vlqa.predictors.base import ImagePredictor
+from vlqa.prompts import PromptSet
+
+_BELOW = {
+    "antonym": "prompted",
+    "multitask": "prompted",
+    "regression": "encoded",
+    "pristine": "encoded",
+    "ensemble": "ensemble",
+}
+"""Modules of `vlqa.hub` by the method of the model below."""
+
+
+@dataclass(frozen=True)
+class FewShotParts:
+    """What a few-shot predictor is made of.
+
+    Attributes:
+        name: of the model below.
+        below: that model.
+        fitted: what was learned.
+        options: of the estimator.
+    """
+
+    name: str
+    below: ModelParts
+    fitted: Fitted
+    options: Mapping[str, Any]
+
+    def base(self, name: str) -> FewShotParts:
+        """The same on the model below without an adapter in use, under another name."""
+        return dataclasses.replace(self, name=name, below=self.below.base(name))
+
+    @property
+    def own_options(self) -> tuple[str, ...]:
+        """Those of the model below."""
+        return self.below.own_options
+
+    def predictor(
+        self, prompts: PromptSet | None, options: Mapping[str, Any], device: torch.device, dtype: torch.dtype
+    ) -> ImagePredictor:
+        """Assemble.
+
+        Raises:
+            ConfigError: prompts: the head was fitted on the features and scores of the model as it was.
+        """
+        if prompts is not None:
+            raise ConfigError("a few-shot model scores by its head, not by other prompts; give them to the model below")
+        few = FewShotPredictor(self.below.predictor(None, options, device, dtype), **self.options)
+        few.fitted_ = self.fitted
+        return few
+
+
+def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> FewShotParts:
+    """A model from what `describe` gave, and the folder that holds the adapters of the model below."""
+    of_below, of_head = config["below"], config["head"]
+    form = importlib.import_module(f"vlqa.hub.{_BELOW[of_below['method']]}")
+    below = form.stored(of_below | {"name": config["name"]}, under(weights, "below."), folder)
+    numbers = {name: tensor.numpy() for name, tensor in under(weights, "head.").items()}
+
+    def reader(prefix: str, columns: Mapping[str, Any]) -> Reader:
+        own = {name.removeprefix(prefix): value for name, value in numbers.items() if name.startswith(prefix)}
+        return Reader(Columns(tuple(columns["parts"]), columns["gain"]), head_from(own))
+
+    held = None
+    if of_head["folds"]:
+        readers = tuple(reader(f"fold{k}.", columns) for k, columns in enumerate(of_head["folds"]))
+        held = Held(readers, numbers["held.fold"], numbers["held.predicted"], numbers["held.mos"])
+    strangers = Strangers(numbers["strangers.known"], of_head["limit"])
+    scale = (config["scale"][0], config["scale"][1])
+    fitted = Fitted(of_head["name"], reader("all.", of_head["all"]), held, strangers, scale, of_head["labels"])
+    options = dict(config["options"])
+    options["mos_range"] = None if options["mos_range"] is None else tuple(options["mos_range"])
+    return FewShotParts(config["name"], below, fitted, options)
+
+
+def describe(predictor: FewShotPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors from which `stored` builds the same predictor.
+
+    Raises:
+        NotFittedError: it has learned nothing yet.
+    """
+    fitted, below = predictor._learned(), predictor.predictor
+    if below.method not in _BELOW:
+        raise ConfigError(
+            f"a head on a model of method {below.method!r} cannot be saved; fit it on the model below that"
+        )
+    own, state = importlib.import_module(f"vlqa.hub.{_BELOW[below.method]}").describe(below)
+    numbers: dict[str, Any] = {f"all.{name}": value for name, value in fitted.reader.head.tensors().items()}
+    numbers["strangers.known"] = fitted.strangers.known
+    readers = fitted.held.readers if fitted.held else ()
+    for k, reader in enumerate(readers):
+        numbers |= {f"fold{k}.{name}": value for name, value in reader.head.tensors().items()}
+    if fitted.held:
+        held = fitted.held
+        numbers |= {"held.fold": held.fold, "held.predicted": held.predicted, "held.mos": held.mos}
+    tensors = {f"below.{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"head.{name}": torch.from_numpy(np.array(value)) for name, value in numbers.items()}
+    head = {
+        "name": fitted.name,
+        "labels": fitted.labels,
+        "limit": fitted.strangers.limit,
+        "all": dataclasses.asdict(fitted.reader.columns),
+        "folds": [dataclasses.asdict(reader.columns) for reader in readers],
+    }
+    options = {name: value for name, value in predictor.get_params().items() if name != "predictor"}
+    return {
+        "below": own | {"method": below.method, "scale": list(below.scale)},
+        "head": head,
+        "options": options,
+    }, tensors
