@@ -77,10 +77,15 @@ def from_columns(file: Path, **columns: Sequence[str]) -> Table:
 
 
 def only(table: Table, keep: Sequence[bool]) -> Table:
-    """The rows of a table at which `keep` is true, under their old numbers."""
-    return Table(
-        table.file, table.columns, tuple(row for row, kept in zip(table.rows, keep, strict=True) if kept), table.unit
-    )
+    """The rows of a table at which `keep` is true, under their old numbers.
+
+    Raises:
+        ManifestError: there is none.
+    """
+    rows = tuple(row for row, kept in zip(table.rows, keep, strict=True) if kept)
+    if not rows:
+        raise ManifestError(f"{table.file}: no row is a rated picture; download the file again")
+    return Table(table.file, table.columns, rows, table.unit)
 
 
 def read_fields(file: Path, columns: Sequence[str], separator: str | None = None) -> Table:
