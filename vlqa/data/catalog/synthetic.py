@@ -64,11 +64,12 @@ def live(folder: Folder) -> Table:
     everything = from_columns(file, pictures=paths, kinds=kinds, refnames_all=references, **values)
     table = only(everything, [is_reference == 0 for is_reference in numbers(everything, "orgs")])
     dmos = numbers(table, name)
+    worst = max(dmos)
     references = column(table, "refnames_all")
     return relabelled(
         table,
         path=column(table, "pictures"),
-        mos=[max(dmos) - value for value in dmos],  # as LIQE turns them: the worst picture has 0
+        mos=[worst - value for value in dmos],  # as LIQE turns them: the worst picture has 0
         mos_std=column(table, "dmos_std") if realigned else None,
         distortion=column(table, "kinds"),
         reference=[f"refimgs/{reference}" for reference in references],
