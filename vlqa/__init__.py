@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vlqa._version import __version__
 
 if TYPE_CHECKING:
+    from vlqa.data.catalog import read_dataset
     from vlqa.data.degrade import degrade
     from vlqa.data.manifest import Manifest
     from vlqa.errors import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from vlqa.types import Assessment, Explanation
 
 _WHERE = {
+    "vlqa.data.catalog": ("read_dataset",),
     "vlqa.data.degrade": ("degrade",),
     "vlqa.data.manifest": ("Manifest",),
     "vlqa.errors": (
@@ -89,6 +91,7 @@ __all__ = [
     "evaluate",
     "load",
     "quality_map",
+    "read_dataset",
     "save",
     "train",
 ]

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vlqa.data.label_columns import OPTIONAL, frozen, read_columns
-from vlqa.data.table import read_table
+from vlqa.data.table import Table, read_table
 from vlqa.errors import ManifestError
 
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """Rows of a label file as columns of equal length. Build one with `read`, which checks them.
+    """Rows of a label file as columns of equal length. Build one with `read` or `of`, which check them.
 
     Attributes:
         source: the label file.
@@ -79,6 +79,15 @@ class Manifest:
             raise ManifestError(f"{root}: no such folder of images")
         table = read_table(file)
         return cls(source=file, images=root, **read_columns(table, root, unrated=unrated))
+
+    @classmethod
+    def of(cls, table: Table, images: Path) -> Manifest:
+        """Rows that a program put together, checked as `read` checks those of a label file.
+
+        Raises:
+            ManifestError: as in `read`.
+        """
+        return cls(source=table.file, images=images, **read_columns(table, images))
 
     def __len__(self) -> int:
         """Number of rows."""

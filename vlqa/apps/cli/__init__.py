@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from vlqa.apps.cli.convert import convert
+from vlqa.apps.cli.datasets import app as datasets_app
 from vlqa.apps.cli.degrade import degrade
 from vlqa.apps.cli.evaluate import evaluate
 from vlqa.apps.cli.fit import fit
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (score, evaluate, fit, train, convert, pristine, degrade, models):
     app.command()(command)
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(datasets_app, name="datasets")
 
 
 @app.callback(invoke_without_command=True)
