@@ -18,6 +18,7 @@ from vlqa.apps.cli.models import models
 from vlqa.apps.cli.pristine import pristine
 from vlqa.apps.cli.prompts import app as prompts_app
 from vlqa.apps.cli.score import score
+from vlqa.apps.cli.select import select
 from vlqa.apps.cli.train import train
 from vlqa.errors import VLQAError
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, evaluate, fit, train, convert, pristine, degrade, models):
+for command in (score, evaluate, fit, select, train, convert, pristine, degrade, models):
     app.command()(command)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(datasets_app, name="datasets")

@@ -1,0 +1,112 @@
+"""`vlqa select`: which pictures to have rated."""
+
+from __future__ import annotations
+
+import csv
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlqa.apps.cli.score import SOME_FAILED
+from vlqa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlqa.fewshot.selection import Candidates
+    from vlqa.predictors.base import ImagePredictor
+
+
+class Strategy(StrEnum):
+    """How pictures are chosen."""
+
+    FACILITY = "facility"
+    K_CENTRE = "k-centre"
+    DISAGREEMENT = "disagreement"
+    KINDS = "kinds"
+    RANDOM = "random"
+
+
+def select(
+    paths: Annotated[
+        list[str], typer.Argument(help="Pictures, folders (with all below them) or globs.", metavar="PATH...")
+    ],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to have rated.", show_default=False)],
+    strategy: Annotated[
+        Strategy,
+        typer.Option(
+            "--strategy",
+            "-s",
+            help="facility: resemble all others; k-centre: far apart; disagreement: of the two views; "
+            "kinds: each scene and distortion in turn.",
+        ),
+    ] = Strategy.FACILITY,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name of `vlqa models`, or a saved model's folder.")
+    ] = "mini",
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="CSV of path and an empty mos, to be filled in.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Decides what is random.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+) -> None:
+    """Choose which pictures to have rated, the most useful first, for `vlqa fit`.
+
+    \b
+    Examples:
+      vlqa select holiday/ --count 25 --output ratings.csv
+      vlqa select "shots/*.jpg" --count 50 --strategy kinds
+    """  # noqa: D301 (typer keeps the lines after a backspace as they are)
+    from vlqa import load
+    from vlqa.apps.pictures import find_pictures
+    from vlqa.fewshot.selection import select as choose
+
+    if output is not None and output.is_dir():
+        raise ConfigError(f"--output {output} is a directory; name a CSV file")
+    predictor = load(model, weights=weights, device=device, batch_size=batch_size)
+    pictures = list(find_pictures(paths))
+    if not pictures:
+        raise ConfigError("no pictures found; name picture files, folders that hold some, or globs that match some")
+    candidates = candidates_of(predictor, pictures, strategy.value, seed)
+    chosen = [pictures[row] for row in choose(candidates, count, strategy.value)]
+    if output is None:
+        typer.echo("\n".join(chosen))
+    else:
+        _write(output, chosen)
+    if not math.isfinite(candidates.features.sum()):  # a row of NaN for each that failed
+        raise typer.Exit(SOME_FAILED)
+
+
+def candidates_of(predictor: ImagePredictor, pictures: list[str], strategy: str, seed: int) -> Candidates:
+    """What a strategy chooses by; pictures are looked at twice only where features alone do not tell it."""
+    import numpy as np
+
+    from vlqa.fewshot.selection import Candidates, ranks_apart
+
+    features = np.asarray(predictor.embed(pictures), np.float64)
+    score = predictor.predict_features(features) if predictor.scores_from_features else None
+    disagreement = kinds = None
+    if strategy == Strategy.DISAGREEMENT:
+        told = [(record.high, record.low) for record in predictor.assess(pictures)]
+        disagreement = ranks_apart(told)
+    if strategy == Strategy.KINDS:
+        stored = predictor.scores_from_features
+        records = predictor.assess_features(features) if stored else predictor.assess(pictures)
+        named = [(record.scene, record.distortion) for record in records]
+        kinds = None if all(scene is None for scene, _ in named) else [(s or "", d or "") for s, d in named]
+    return Candidates(features, score, disagreement, kinds, seed)
+
+
+def _write(output: Path, chosen: list[str]) -> None:
+    """Paths relative to the file where they lie below it, as label files have them."""
+    from vlqa.artifacts import atomic_write
+
+    home = output.resolve().parent
+    names = [Path(path).resolve() for path in chosen]
+    with atomic_write(output, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "mos"))
+        writer.writerows((str(name.relative_to(home) if name.is_relative_to(home) else name), "") for name in names)
