@@ -151,6 +151,14 @@ def test_one_group_cannot_be_judged(rows: Any) -> None:
         FewShotPredictor(base()).fit_features(rows, ratings(rows), groups=["a"] * 150)
 
 
+@pytest.mark.parametrize("head", ["auto", "ridge", "elastic-net", "svr", "gp", "calibration"])
+@pytest.mark.filterwarnings("ignore:no head on:UserWarning")
+def test_two_groups_are_enough(rows: Any, head: str) -> None:
+    few = FewShotPredictor(base(), head=head).fit_features(rows[:40], ratings(rows[:40]), groups=["a", "b"] * 20)
+    assert few.fitted_.held is not None and len(few.fitted_.held.readers) == 2
+    assert np.isfinite(few.predict_features(rows)).all()
+
+
 def test_strangers_are_told(rows: Any) -> None:
     few = FewShotPredictor(base(), head="ridge").fit_features(rows, ratings(rows))
     assert few.out_of_distribution(rows + 30).all() and few.out_of_distribution(rows).mean() < 0.05

@@ -45,11 +45,11 @@ class Labelled:
     seed: int
 
     def rows(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Labelled:
-        """Some of the rows."""
-        weights = self.weights[chosen]
-        return Labelled(
-            self.features[chosen], self.mos[chosen], weights / weights.mean(), self.groups[chosen], self.seed
-        )
+        """Some of the rows; where only one group is left, its rows are parted after all, for want of another."""
+        weights, groups = self.weights[chosen], self.groups[chosen]
+        if (groups == groups[0]).all():
+            groups = np.arange(len(groups))
+        return Labelled(self.features[chosen], self.mos[chosen], weights / weights.mean(), groups, self.seed)
 
     def folds(self, count: int) -> npt.NDArray[np.int64]:
         """(n,) a fold for every row, groups whole; fewer where there are fewer groups."""
