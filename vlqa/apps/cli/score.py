@@ -177,4 +177,5 @@ def _at_least_one(paths: Iterable[str]) -> Iterator[str]:
 
 def _echo_error(record: Assessment, format: Format, output: Path | None) -> None:
     if record.error is not None and (output is not None or format is not Format.TABLE):
-        typer.echo(f"failed: {record.error}", err=True)
+        named = record.path is None or record.path in record.error
+        typer.echo(f"failed: {record.error if named else f'{record.path}: {record.error}'}", err=True)
