@@ -130,6 +130,7 @@ def test_a_table_names_every_picture(score, folder, monkeypatch) -> None:
     ("options", "message"),
     [
         (["--format", "parquet"], "--format parquet needs --output"),
+        (["--format", "table", "--explain"], "a table has no room for --explain"),
         (["--output", "scores.xlsx"], "unknown suffix; use .jsonl, .csv or .parquet"),
         (["--output", ".", "--format", "csv"], "is a directory"),
         (["--prompts", "clip_iqq"], "clip_iqq"),

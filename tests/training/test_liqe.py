@@ -16,7 +16,7 @@ from tests.tiny import VIT, backbone
 from tests.training.recipe import losses, train_in_two_processes, write_labels, write_photos
 from tests.training.six_sets import write_six_sets
 from vlqa.apps.cli import app
-from vlqa.errors import CheckpointError, ConfigError, ManifestError
+from vlqa.errors import CheckpointError, ConfigError, ManifestError, VLQAError
 from vlqa.functional.fidelity import categorical_fidelity, multilabel_fidelity, pairwise_fidelity
 from vlqa.functional.multitask import expected_quality
 from vlqa.prompts import PromptSet
@@ -224,6 +224,14 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "photos" / "street.png").unlink()
     with pytest.raises(ManifestError, match=r"1 of 6 pictures are missing, first .*street\.png; set images"):
         vlqa.train(document, quiet=True)
+
+
+def test_weights_that_are_not_finite_are_told_from_a_rate_that_is_too_high(tmp_path: Path) -> None:
+    state = backbone(VIT).state_dict()
+    torch.save({name: tensor * math.nan for name, tensor in state.items()}, tmp_path / "start.pt")
+    model = {"architecture": VIT, "weights": str(tmp_path / "start.pt")}
+    with pytest.raises(VLQAError, match="step 1 is not finite; check the weights it starts from"):
+        vlqa.train(recipe(tmp_path, model=model), quiet=True)
 
 
 def test_starts_from_given_weights(tmp_path: Path) -> None:

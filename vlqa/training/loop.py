@@ -133,8 +133,10 @@ def train(
                         passes.append(model(batch, step))
                     loss = passes[-1][0]
                     if not bool(loss.isfinite()):
-                        rate = "lower optimizer.learning_rate, --resume"
-                        raise VLQAError(f"the loss of step {step + 1} is not finite; {rate}")
+                        remedy = (
+                            "lower optimizer.learning_rate, --resume" if step else "check the weights it starts from"
+                        )
+                        raise VLQAError(f"the loss of step {step + 1} is not finite; {remedy}")
                     accelerator.backward(loss / config.accumulate)
             accelerator.clip_grad_norm_(objective.parameters(), config.optimizer.clip_norm)
             optimizer.step()

@@ -161,6 +161,8 @@ def _format(format: Format | None, output: Path | None, explain: bool) -> Format
             raise ConfigError(f"--output {output}: unknown suffix; use .jsonl, .csv or .parquet, or pass --format")
     if format is None:
         format = Format.TABLE if sys.stdout.isatty() and not explain else Format.JSONL  # a table has no room for it
+    if format is Format.TABLE and explain:
+        raise ConfigError("a table has no room for --explain and --attributes; use --format jsonl, csv or parquet")
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet needs --output FILE: it is no text for a terminal or a pipe")
     return format
