@@ -15,10 +15,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import vlqa
-from tests.tiny import pictures
+from tests.tiny import VIT, backbone, joint_prompts, pictures
 from vlqa.apps.cli import app
 from vlqa.errors import ConfigError
 from vlqa.models.lora import Adapters, LoraOptions
+from vlqa.predictors.multitask import MultitaskPredictor
+from vlqa.predictors.views import LiqePatches
 
 FIELDS = [
     *("path", "quality", "raw", "quality_probabilities", "scene_probabilities", "distortion_probabilities"),
@@ -128,6 +130,7 @@ def test_a_table_names_every_picture(score, folder, monkeypatch) -> None:
     ("options", "message"),
     [
         (["--format", "parquet"], "--format parquet needs --output"),
+        (["--format", "table", "--explain"], "a table has no room for --explain"),
         (["--output", "scores.xlsx"], "unknown suffix; use .jsonl, .csv or .parquet"),
         (["--output", ".", "--format", "csv"], "is a directory"),
         (["--prompts", "clip_iqq"], "clip_iqq"),
@@ -249,3 +252,16 @@ def test_a_map_is_drawn_beside_each_score(score, tmp_path: Path) -> None:
         assert min(drawn.size) > 100
     refused = score(tmp_path / "a", "--map", tmp_path / "a" / "broken.png")
     assert isinstance(refused.exception, ConfigError) and "name a folder" in str(refused.exception)
+
+
+def test_a_strip_has_a_map_too_and_what_fails_is_named(tmp_path: Path) -> None:
+    for name, size in (("row.png", (3000, 1)), ("column.png", (1, 3000))):
+        Image.new("RGB", size, "grey").save(tmp_path / name)
+    windows = MultitaskPredictor(backbone(VIT), joint_prompts(), LiqePatches(size=32), name="windows")
+    model = str(vlqa.save(windows, tmp_path / "model"))
+    command = ["score", *(str(tmp_path / name) for name in ("row.png", "column.png"))]
+    result = CliRunner().invoke(app, [*command, "--model", model, "--map", str(tmp_path / "maps")])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["column.png", "row.png"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 1 and f"failed: {tmp_path / 'row.png'}: a picture of 3000×1 px" in refused.stderr

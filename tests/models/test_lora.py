@@ -132,6 +132,11 @@ def test_what_does_not_belong_is_refused(tmp_path: Path) -> None:
         Adapters(backbone(VIT)).read(tmp_path / "one", "one")
     with pytest.raises(ConfigError, match="the image tower has no layers"):
         Adapters(backbone(VIT)).add("one", LoraOptions(targets=("nonsense",)))
+    adapters.write("one", tmp_path / "two")
+    config = json.loads((tmp_path / "two" / "adapter_config.json").read_text())
+    (tmp_path / "two" / "adapter_config.json").write_text(json.dumps(config | {"modules_to_save": ["visual.conv1"]}))
+    with pytest.raises(CheckpointError, match=r"modules_to_save visual\.conv1\) are not read"):
+        Adapters(backbone(VIT)).read(tmp_path / "two", "two")
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -156,6 +161,44 @@ def test_an_adapter_that_cannot_be_read_leaves_nothing_behind(first: bool, tmp_p
         save_file(weights, file)
     (tmp_path / "one" / "adapter_config.json").write_text(json.dumps(config))
     reading.read(tmp_path / "one", "bad")
+
+
+@pytest.mark.parametrize("name", ["visual", "text", "0", "q_proj", "base_layer", "lora", "weight"])
+def test_an_adapter_may_be_called_as_a_part_of_the_backbone_is(name: str, tmp_path: Path) -> None:
+    built = backbone(VIT)
+    Adapters(built).add(name, BOTH)
+    shake(built)
+    expected = predictor(built).predict(pictures(2))
+    save(predictor(built), tmp_path / "model")
+    for merge in (True, False):
+        assert load(tmp_path / "model", merge=merge, device="cpu").predict(pictures(2)) == pytest.approx(
+            expected, abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", ["half", "keys", "training"])
+def test_an_adapter_is_not_called_as_torchs_own_are(name: str, tmp_path: Path) -> None:
+    _, adapters = adapted(VIT)
+    with pytest.raises(ConfigError, match=f"cannot be called {name!r}, .*; choose another name"):
+        adapters.add(name, BOTH)
+    adapters.write("one", tmp_path / name)
+    with pytest.raises(ConfigError, match="choose another name"):
+        Adapters(backbone(VIT)).read(tmp_path / name, name)
+
+
+def test_an_adapter_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, adapters = adapted(VIT)
+    adapters.write("one", tmp_path)
+    before = (tmp_path / "adapter_model.safetensors").read_bytes()
+
+    def full_disk(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    shake(adapters.backbone, seed=9)
+    with pytest.raises(OSError, match="No space left"):
+        adapters.write("one", tmp_path)
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() == before
 
 
 def predictor(built: ClipBackbone) -> MultitaskPredictor:
@@ -203,6 +246,14 @@ def test_a_model_keeps_its_adapters(tmp_path: Path) -> None:
     assert foreign.predict(images) == pytest.approx(expected["one"], abs=1e-5)
     with pytest.raises(ConfigError, match=r"no adapter 'three' in tuned \(one, two\)"):
         load(tmp_path / "model", adapter="three", device="cpu")
+    with pytest.raises(ConfigError, match="adapter must be a name, a folder or None, not 3"):
+        load(tmp_path / "model", adapter=3, device="cpu")
+    shutil.copytree(tmp_path / "model" / "adapters" / "two", tmp_path / "one")  # the name of another one
+    with pytest.raises(ConfigError, match="tuned has an adapter 'one' of its own; rename the folder"):
+        load(tmp_path / "model", adapter=tmp_path / "one", merge=False, device="cpu")
+    assert load(tmp_path / "model", adapter=tmp_path / "one", device="cpu").predict(images) == pytest.approx(
+        expected["two"], abs=1e-5
+    )
 
 
 def test_each_tower_that_is_named_has_what_is_named() -> None:

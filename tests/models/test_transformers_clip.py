@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import vlqa
 from tests.tiny import pictures
-from vlqa.errors import CheckpointError, ConfigError
+from vlqa.errors import CheckpointError, ConfigError, VLQAError
 from vlqa.models.clip import build_backbone, download_weights
 from vlqa.models.lora import Adapters, LoraOptions
 
@@ -132,3 +132,37 @@ def test_what_is_no_such_model_is_refused(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((clip / "config.json").read_bytes())
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin is missing"):
         download_weights(f"transformers:{tmp_path}")
+    weights = (clip / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    for file, change, message in (
+        ("config.json", {"vision_config": {"hidden_size": "x"}}, "transformers refuses the configuration"),
+        ("config.json", {"model_type": "bert"}, "'bert' has no image and text tower"),
+        ("preprocessor_config.json", {"image_mean": "x"}, "image_mean must be three numbers"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0]}, "a deviation above 0"),
+        ("preprocessor_config.json", {"image_mean": None}, "image_mean must be three numbers"),
+    ):
+        whole = (tmp_path / file).read_text()
+        (tmp_path / file).write_text(json.dumps(json.loads(whole) | change))
+        with pytest.raises(VLQAError, match=message) as caught:
+            download_weights(f"transformers:{tmp_path}")
+        assert "\n" not in str(caught.value)
+        (tmp_path / file).write_text(whole)
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(whole_of(clip)) | {"projection_dim": 8}))
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}: weights do not fit"):
+        vlqa.load("clip-iqa", weights=tmp_path, device="cpu")
+
+
+def whole_of(folder: Path) -> str:
+    return (folder / "config.json").read_text()
+
+
+def test_a_saved_model_finds_its_tokenizer_from_any_place(
+    siglip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(siglip.parent)
+    near, far = (vlqa.load("clip-iqa", weights=folder, device="cpu") for folder in (siglip.name, siglip))
+    assert near.backbone.digest == far.backbone.digest  # else an adapter of one would not fit the other
+    vlqa.save(near, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    again = vlqa.load(tmp_path / "model", device="cpu")
+    assert again.backbone.tokenizer(TEXTS).shape == (2, 8)

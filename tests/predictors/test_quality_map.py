@@ -7,6 +7,7 @@ from sklearn.datasets import load_sample_images
 import vlqa
 from tests.predictors.test_ensemble import both, views
 from tests.tiny import VIT, backbone, joint_prompts, pictures
+from vlqa.errors import ConfigError
 from vlqa.predictors.ensemble import EnsemblePredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.quality_map import quality_map
@@ -83,6 +84,8 @@ def test_patches_of_two_views_are_on_the_scale_of_both() -> None:
 
 def test_a_picture_smaller_than_a_window_is_one_window() -> None:
     high, _ = views()
+    with pytest.raises(ConfigError, match="1 or more, not 0"):
+        quality_map(high, pictures(1)[0], side=0)
     image = pictures(1, lowest=40, highest=41)[0]
     found, _ = quality_map(high, image)
     np.testing.assert_allclose(found, high.predict(image)[0], atol=1e-5)

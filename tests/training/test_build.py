@@ -31,6 +31,8 @@ def test_leaving_out_folds_needs_their_column_and_something_left(tmp_path: Path)
     document = recipe(tmp_path)
     with pytest.raises(ManifestError, match="no row is selected"):
         build(document, "data.rated.0.exclude_folds=[0, 1, 2]")
+    with pytest.raises(ManifestError, match="exclude_folds names 7, but there are folds 0, 1, 2 only"):
+        build(document, "data.rated.0.exclude_folds=[0, 7]")
     (tmp_path / "labels.csv").write_text("path,mos\nphotos/street.png,3\nphotos/field.png,4\n")
     with pytest.raises(ManifestError, match="exclude_folds needs a column fold"):
         build(document)

@@ -111,6 +111,22 @@ def test_damage_rises_from_version_to_version(tmp_path: Path) -> None:
     assert np.mean(grows) > 0.9
 
 
+def test_an_adapter_that_nothing_would_train_is_refused(tmp_path: Path) -> None:
+    model = {"architecture": VIT, "lora": {"rank": 2, "targets": "all"}}
+    with pytest.raises(ConfigError, match="clip-iqa-plus trains its words and no adapter"):
+        vlqa.train(recipe(tmp_path, "clip-iqa-plus", model=model), quiet=True)
+
+
+def test_groups_fit_into_small_batches(tmp_path: Path) -> None:
+    for count in (4, 5, 7):  # half of 7 rounds up to 4
+        document = recipe(tmp_path, "grepq-high", steps=1, output=str(tmp_path / str(count)))
+        document["data"]["photos_per_batch"] = count
+        vlqa.train(document, quiet=True)
+    document["data"]["photos_per_batch"] = 3
+    with pytest.raises(ConfigError, match="3 pictures a pass make no two groups of two"):
+        vlqa.train(document | {"output": str(tmp_path / "three")}, quiet=True)
+
+
 def test_prompts_that_do_not_fit_are_one_clear_line(tmp_path: Path) -> None:
     for method, prompts, message in (
         ("clip-iqa-plus", "clip_iqa_ensemble", "expected one pair of opposite sentences, found 5"),

@@ -16,7 +16,7 @@ from tests.tiny import VIT, backbone
 from tests.training.recipe import losses, train_in_two_processes, write_labels, write_photos
 from tests.training.six_sets import write_six_sets
 from vlqa.apps.cli import app
-from vlqa.errors import CheckpointError, ConfigError, ManifestError
+from vlqa.errors import CheckpointError, ConfigError, ManifestError, VLQAError
 from vlqa.functional.fidelity import categorical_fidelity, multilabel_fidelity, pairwise_fidelity
 from vlqa.functional.multitask import expected_quality
 from vlqa.prompts import PromptSet
@@ -144,6 +144,14 @@ def test_uncertainty_weights_follow_their_formula() -> None:
     assert float(tasks.total(parts)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_task_without_labels_keeps_its_variance() -> None:
+    tasks = JointTasks(PromptSet.load("liqe_multitask"), balance="uncertainty")
+    parts = {"quality": torch.tensor(0.4), "scene": torch.tensor(0.0), "distortion": torch.tensor(0.7)}
+    tasks.total(parts).backward()
+    assert tasks.log_variance.grad is not None
+    assert tasks.log_variance.grad.tolist() == pytest.approx([1 - 0.4, 0, 1 - 0.7])
+
+
 def test_parts_of_a_batch_are_averaged(tmp_path: Path) -> None:
     """The loss of distortions is a mean over pictures: of two halves the mean is that of the whole."""
     document = recipe(tmp_path, quality=0.0, scene=0.0, balance="equal")
@@ -193,16 +201,37 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
     two.write_text(
         "kind: joint\ntemplate: a {quality} {distortion}\nlabels: {quality: [bad, good], distortion: [haze]}\n"
     )
-    with pytest.raises(ManifestError, match="unknown distortion 'blur'; known are haze"):
+    message = r"labels\.csv: unknown distortion 'blur'; known are haze; correct it, or add it to the aliases"
+    with pytest.raises(ManifestError, match=message):
         vlqa.train(recipe(tmp_path, prompts=str(two)), quiet=True)
-    with pytest.raises(ConfigError, match="expected joint prompts with labels of quality"):
+    with pytest.raises(ConfigError, match="expected joint prompts with two labels of quality"):
         vlqa.train(recipe(tmp_path, prompts="clip_iqa"), quiet=True)
+    one = tmp_path / "one.yaml"
+    one.write_text("kind: joint\ntemplate: a {quality} {scene}\nlabels: {quality: [good], scene: [plant, animal]}\n")
+    with pytest.raises(ConfigError, match="expected joint prompts with two labels of quality"):
+        vlqa.train(recipe(tmp_path, prompts=str(one)), quiet=True)
+    for wrong, message in (
+        ({"half": True}, "half: an adapter needs its base as it is"),
+        ({"group": {"share": 0.5}, "accumulate": 2}, "group: 3 pictures a pass make no two groups of two"),
+        ({"model": {"architecture": VIT, "trained": []}}, "model.trained: .*at least 1"),
+        ({"model": {"architecture": {**VIT, "vision_cfg": 3}}}, "vision_cfg holds names and values, not 3"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            vlqa.train(recipe(tmp_path, **wrong), quiet=True)
     with pytest.raises(CheckpointError, match=r"there is no file missing\.pt"):
         vlqa.train(recipe(tmp_path, model={"architecture": VIT, "weights": "missing.pt"}), quiet=True)
     document = recipe(tmp_path)
     (tmp_path / "photos" / "street.png").unlink()
     with pytest.raises(ManifestError, match=r"1 of 6 pictures are missing, first .*street\.png; set images"):
         vlqa.train(document, quiet=True)
+
+
+def test_weights_that_are_not_finite_are_told_from_a_rate_that_is_too_high(tmp_path: Path) -> None:
+    state = backbone(VIT).state_dict()
+    torch.save({name: tensor * math.nan for name, tensor in state.items()}, tmp_path / "start.pt")
+    model = {"architecture": VIT, "weights": str(tmp_path / "start.pt")}
+    with pytest.raises(VLQAError, match="step 1 is not finite; check the weights it starts from"):
+        vlqa.train(recipe(tmp_path, model=model), quiet=True)
 
 
 def test_starts_from_given_weights(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import vlqa
 from tests.synthetic import picture
 from tests.training.recipe import ARCHITECTURE, losses, recipe
 from vlqa.errors import ConfigError, VLQAError
-from vlqa.training.checkpoint import last_state
+from vlqa.training.checkpoint import last_state, write_state
 from vlqa.training.config import OptimizerConfig
 from vlqa.training.loop import train, warmup_cosine
 
@@ -175,3 +176,35 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_stored(tmp_path: Pa
     config = recipe(tmp_path) | {"optimizer": {"learning_rate": 1e30, "warmup_steps": 0, "clip_norm": 1e30}}
     with pytest.raises(VLQAError, match=r"loss of step \d+ is not finite; lower optimizer.learning_rate"):
         train(config, quiet=True)
+
+
+def test_a_resumed_run_takes_the_rates_of_its_recipe(whole: Path, tmp_path: Path) -> None:
+    config = recipe(whole.parent, output=str(tmp_path / "run"))
+    train(config, limit_steps=4, quiet=True)
+    slower = ["optimizer.learning_rate=1e-6", "optimizer.weight_decay=0.5"]
+    train(config, overrides=slower, resume=True, quiet=True)
+    before, after = losses(whole), losses(tmp_path / "run")
+    assert [row["learning_rate"] for row in after[:4]] == [row["learning_rate"] for row in before[:4]]
+    assert [row["learning_rate"] for row in after[4:]] == pytest.approx(
+        [row["learning_rate"] * 1e-6 / 0.003 for row in before[4:]]
+    )
+    stored = last_state(tmp_path / "run" / "checkpoints")
+    assert stored is not None
+    groups = stored[1]["optimizer"]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+
+
+def test_what_is_no_state_of_this_run_is_one_clear_line(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    config = recipe(whole.parent, output=str(tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"holds a run with optimizer\.kind adamw; choose another output"):
+        train(config, overrides=["optimizer.kind=sgd"], resume=True, quiet=True)
+    for damage in (": : [", "- a list"):
+        (tmp_path / "run" / "config.yaml").write_text(damage)
+        with pytest.raises(ConfigError, match=r"config\.yaml: damaged, .*; delete it"):
+            train(config, resume=True, quiet=True)
+    shutil.copy(whole / "config.yaml", tmp_path / "run")
+    for number in (7, 8):
+        write_state(tmp_path / "run" / "checkpoints", number, {"other": True})
+    with pytest.raises(ConfigError, match="holds a run of another recipe"):
+        train(config, resume=True, quiet=True)

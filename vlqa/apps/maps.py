@@ -53,8 +53,7 @@ class MapWriter:
         else:
             values, pixels = window_map(self.predictor, pixels)
         low, high = self.predictor.scale
-        width = 6 * pixels.shape[1] / max(pixels.shape[:2])
-        height = 6 * pixels.shape[0] / max(pixels.shape[:2])
+        height, width = (max(1.0, 6 * side / max(pixels.shape[:2])) for side in pixels.shape[:2])  # inches
         figure, axes = pyplot.subplots(1, 2, figsize=(2 * width + 1, height), layout="constrained")
         axes[0].imshow(pixels)
         axes[1].imshow(pixels.mean(axis=2), cmap="gray")

@@ -81,8 +81,11 @@ class RatedPictures:
         worst, best = labels.worth
         self.paths, self.names = manifest.paths, manifest.names
         self.mos = worst + (best - worst) * (np.asarray(manifest.mos) - low) / (high - low)
-        self.distortions = [labels.distortion_index(name) for name in manifest.distortion or [None] * len(self.mos)]
-        self.scenes = [labels.scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
+        try:
+            self.distortions = [labels.distortion_index(name) for name in manifest.distortion or [None] * len(self.mos)]
+            self.scenes = [labels.scene_vector(names) for names in manifest.scenes or [None] * len(self.mos)]
+        except ManifestError as error:
+            raise ManifestError(f"{manifest.source}: {error}") from None
         self.set_id = set_id
         self.seed = seed
         self._reader = PhotoReader(self.paths)
@@ -153,4 +156,6 @@ def _known(fold: Callable[[str], str], name: str, labels: Sequence[str], what: s
     try:
         return labels.index(fold(name))
     except (ValueError, VLQAError):
-        raise ManifestError(f"unknown {what} {name!r}; known are {', '.join(labels)}") from None
+        known = ", ".join(labels)
+        remedy = f"correct it, or add it to the aliases of {what} in the prompts file"
+        raise ManifestError(f"unknown {what} {name!r}; known are {known}; {remedy}") from None

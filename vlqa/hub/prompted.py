@@ -104,6 +104,8 @@ class PromptParts:
         chosen = None
         if adapter is not None:
             chosen, folder = self._adapter_folder(adapter)
+            if folders.get(chosen, folder).resolve() != folder.resolve():
+                raise ConfigError(f"{self.name} has an adapter {chosen!r} of its own; rename the folder {folder}")
             folders[chosen] = folder
         if not folders:
             return
@@ -115,8 +117,10 @@ class PromptParts:
             adapters.merge()
 
     def _adapter_folder(self, adapter: str | os.PathLike[str]) -> tuple[str, Path]:
-        if adapter in self.adapters:
-            return str(adapter), self.adapters[str(adapter)]
+        if isinstance(adapter, str) and adapter in self.adapters:
+            return adapter, self.adapters[adapter]
+        if not isinstance(adapter, str | os.PathLike):
+            raise ConfigError(f"adapter must be a name, a folder or None, not {adapter!r}")
         folder = Path(adapter).expanduser()
         if not folder.is_dir():
             there = ", ".join(self.adapters) or "none"
@@ -136,7 +140,8 @@ def published(row: ModelRow, weights: Path | None, prompts: PromptSet | None) ->
     checkpoint: Mapping[str, Any] = {}
     if weights is not None and weights.is_dir():
         architecture, state = download_weights(f"transformers:{weights}")
-        backbone = build_backbone(architecture, weights=state, copy_weights=False)
+        with naming(weights):
+            backbone = build_backbone(architecture, weights=state, copy_weights=False)
     else:
         if weights is None:
             assert row.open_clip is not None

@@ -118,7 +118,7 @@ def save(
         raise ConfigError("adapters belong to weights in fp32; load the model with precision fp32 to save it")
     own, state = _form(predictor.method).describe(predictor)
     if half:
-        if adapters and _rounds(adapters.base_state()):
+        if adapters and rounds_in_half(adapters.base_state()):
             raise ConfigError("half would change the weights that the adapters belong to; save in full, or merge=True")
         state = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
     row = table.MODELS.get(predictor.name)
@@ -193,8 +193,8 @@ def _shrinks(name: str, tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and tensor.ndim > 1 and "statistics." not in name and not name.startswith("head.")
 
 
-def _rounds(state: Mapping[str, torch.Tensor]) -> bool:
-    """Whether storing in half changes any value."""
+def rounds_in_half(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether `save` with `half` would change any value."""
     return any(
         _shrinks(name, value) and not torch.equal(value.half().to(value), value) for name, value in state.items()
     )

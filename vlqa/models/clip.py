@@ -116,6 +116,9 @@ def resolve_architecture(architecture: str | Mapping[str, Any]) -> dict[str, Any
         config = {**config["model_cfg"], "preprocess_cfg": config.get("preprocess_cfg", {})}
     if lacking := [part for part in ("embed_dim", "vision_cfg", "text_cfg") if part not in config]:
         raise ConfigError(f"an architecture is open_clip's configuration; this one lacks {', '.join(lacking)}")
+    for part in ("vision_cfg", "text_cfg"):
+        if not isinstance(config[part], Mapping):
+            raise ConfigError(f"an architecture's {part} holds names and values, not {config[part]!r}")
     given = config.get("preprocess_cfg", {})
     config["preprocess_cfg"] = {name: given.get(name, default) for name, default in _PREPROCESSING.items()}
     return config

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
+from vlqa.artifacts import write_tensors
 from vlqa.errors import CheckpointError, ConfigError, did_you_mean
 from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.split_attention import SplitAttention, join_attention, joined_names, split_attention
@@ -113,11 +114,15 @@ class Adapters:
             raise CheckpointError(
                 f"{folder}: this adapter belongs to the base {found}, not to {self.base_digest[:16]}; load it on that"
             )
+        if config.modules_to_save:
+            whole = ", ".join(config.modules_to_save)
+            raise CheckpointError(f"{folder}: layers trained whole (modules_to_save {whole}) are not read; merge them")
         before = self.active if self.names else name
         self._inject(name, config)
         try:
             outcome = set_peft_model_state_dict(self._wrapped, weights, adapter_name=name)
-            wrong = [key for key in outcome.missing_keys if f".{name}." in key] + list(outcome.unexpected_keys)
+            own = re.compile(rf"\.lora_\w+\.{name}(\.|$)")  # a part of the backbone may have the same name
+            wrong = [key for key in outcome.missing_keys if own.search(key)] + list(outcome.unexpected_keys)
         except RuntimeError as error:  # shapes, over several lines
             wrong = [" ".join(str(error).split())[:200]]
         if wrong:
@@ -128,12 +133,10 @@ class Adapters:
     def write(self, name: str, folder: Path) -> None:
         """Save an adapter in peft's own format."""
         from peft import get_peft_model_state_dict
-        from safetensors.torch import save_file
 
         config = self._wrapped.peft_config[self._known(name)]
         weights = get_peft_model_state_dict(self._wrapped, adapter_name=name, save_embedding_layers=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
         config.save_pretrained(str(folder))
 
     @property
@@ -223,6 +226,8 @@ class Adapters:
             raise ConfigError(f"there is an adapter {name!r} already; choose another name")
         if not re.fullmatch(r"[\w-]+", name):
             raise ConfigError(f"an adapter's name has letters, digits, - and _ only, not {name!r}")
+        if hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name):  # in which peft keeps them by name
+            raise ConfigError(f"an adapter cannot be called {name!r}, a word of torch's own; choose another name")
 
     def _known(self, name: str) -> str:
         if name not in self.names:

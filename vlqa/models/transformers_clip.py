@@ -21,7 +21,7 @@ PREFIX = "transformers:"
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _BPE_VOCABULARY = 49408
-_RESAMPLING = {2: "bilinear", 3: "bicubic"}
+_TOWERS = ("vision_config", "text_config")
 
 
 class ImageTower(nn.Module):
@@ -65,15 +65,16 @@ def read_architecture(name: str) -> dict[str, Any]:
         ConfigError: not a model with an image and a text tower.
     """
     config = artifacts.read_json(_file(name, "config.json"))
-    image, text = config.get("vision_config"), config.get("text_config")
-    if not isinstance(image, dict) or not isinstance(text, dict):
+    complete = _config_of(config, name) if all(isinstance(config.get(part), dict) for part in _TOWERS) else None
+    image: Any = getattr(complete, "vision_config", None)
+    text: Any = getattr(complete, "text_config", None)
+    if not hasattr(image, "image_size") or not hasattr(text, "max_position_embeddings"):
         raise ConfigError(f"{name}: transformers' {config.get('model_type')!r} has no image and text tower like CLIP's")
-    complete = _config_of(config, name)
-    image, text = complete.vision_config, complete.text_config
-    processing = artifacts.read_json(_file(name, "preprocessor_config.json"))
+    processing = _preprocessing(name)
     text_cfg: dict[str, Any] = {"context_length": text.max_position_embeddings}
     if config["model_type"] != "clip" or text.vocab_size != _BPE_VOCABULARY:
-        text_cfg["hf_tokenizer_name"] = name
+        folder = Path(name).expanduser()  # in full: a saved model finds it from any other place
+        text_cfg["hf_tokenizer_name"] = str(folder.resolve()) if folder.is_dir() else name
     return {
         "embed_dim": getattr(complete, "projection_dim", None) or image.hidden_size,
         "transformers": config,
@@ -82,7 +83,7 @@ def read_architecture(name: str) -> dict[str, Any]:
         "preprocess_cfg": {
             "mean": processing["image_mean"],
             "std": processing["image_std"],
-            "interpolation": _RESAMPLING.get(processing.get("resample", 3), "bicubic"),
+            "interpolation": "bilinear" if processing.get("resample", 3) == 2 else "bicubic",  # Pillow's numbers
             "resize_mode": "shortest" if processing.get("do_center_crop") else "squash",
         },
     }
@@ -131,6 +132,21 @@ def _config_of(config: Mapping[str, Any], what: str) -> Any:
             return transformers.CONFIG_MAPPING[kind].from_dict(dict(config))
         except KeyError:
             raise ConfigError(f"{what}: this transformers has no model type {kind!r}; update it") from None
+        except Exception as error:  # its checks raise classes of several libraries
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{what}: transformers refuses the configuration ({reason}); copy it again") from None
+
+
+def _preprocessing(name: str) -> dict[str, Any]:
+    """How a model's pictures are prepared, with a mean and a deviation of each channel."""
+    file = _file(name, "preprocessor_config.json")
+    processing = artifacts.read_json(file)
+    for part in ("image_mean", "image_std"):
+        values: Any = processing.get(part)
+        numbers = isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+        if not numbers or len(values) != 3 or (part == "image_std" and min(values) <= 0):
+            raise CheckpointError(f"{file}: {part} must be three numbers, a deviation above 0, found {values!r}")
+    return processing
 
 
 def _renamed(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

@@ -95,7 +95,7 @@ class EnsemblePredictor(ImagePredictor):
         return calibrated
 
     def _weigh(self, weights: tuple[float, float]) -> None:
-        if min(weights) < 0 or max(weights) <= 0:
+        if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) <= 0:
             raise ConfigError(f"the weights of {self.name} must be positive or 0, and not both 0; they are {weights}")
         self.weights = weights
         high, low = self.high.scale, self.low.scale

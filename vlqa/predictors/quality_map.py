@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlqa.data.images import MAX_PIXELS, decode
-from vlqa.errors import VLQAError
+from vlqa.errors import ConfigError, VLQAError
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.ensemble import vision_language_view
 from vlqa.types import Explanation, Patch, Pixels
@@ -43,7 +43,10 @@ def quality_map(
 
     Raises:
         ImageDecodeError: no picture.
+        ConfigError: windows of less than a pixel.
     """
+    if side is not None and side < 1:
+        raise ConfigError(f"side is that of a window in px, 1 or more, not {side}")
     pixels = decode(image, max_pixels=predictor.reading.get("max_image_pixels", MAX_PIXELS))
     if side is None:
         (record,) = predictor.assess(pixels, explain=True)

@@ -66,5 +66,5 @@ class GroupContrast(nn.Module):
         with torch.no_grad():
             anchors = self.sentences().reshape(1, 2, -1)
             quality = antonym_probability(unit(features), anchors, 1 / self.temperature)[:, 0]
-        group = max(2, round(self.share * len(features)))
+        group = max(2, min(round(self.share * len(features)), len(features) // 2))
         return group_contrastive(self.head(features.float()), quality, group, self.contrast)

@@ -72,10 +72,11 @@ def train(
     torch.manual_seed(config.seed)
     run = build_run(config)
     optimizer = build_optimizer(run.objective, config.optimizer)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(config.optimizer, config.steps))
 
-    if run.batch_size % config.accumulate:
-        raise ConfigError(f"accumulate: a batch of {run.batch_size} has no {config.accumulate} equal parts")
+    parts_of_batch = config.accumulate * accelerator.num_processes
+    if run.batch_size % parts_of_batch:
+        what = "accumulate" if accelerator.num_processes == 1 else "accumulate × processes"
+        raise ConfigError(f"{what}: a batch of {run.batch_size} has no {parts_of_batch} equal parts")
 
     start = 0
     checkpoints = config.output / "checkpoints"
@@ -85,13 +86,17 @@ def train(
     if stored:
         start, state = stored
         _check_same_run(config)
+        own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
         try:
             run.objective.load_state_dict(state["objective"])
             optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError):
+            restore_random_state(state["random"])
+        except (RuntimeError, ValueError, KeyError):
             raise ConfigError(f"{config.output} holds a run of another recipe; choose another output") from None
-        schedule.load_state_dict(state["schedule"])
-        restore_random_state(state["random"])
+        for group, options in zip(optimizer.param_groups, own, strict=True):
+            group.update(options, initial_lr=options["lr"])  # the recipe's, which may not be those of the state
+    factor = warmup_cosine(config.optimizer, config.steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=start - 1)
     last = config.steps if limit_steps is None else min(config.steps, limit_steps)
     if accelerator.is_main_process:
         with atomic_write(config.output / "config.yaml", "w") as file:
@@ -128,8 +133,10 @@ def train(
                         passes.append(model(batch, step))
                     loss = passes[-1][0]
                     if not bool(loss.isfinite()):
-                        rate = "lower optimizer.learning_rate, --resume"
-                        raise VLQAError(f"the loss of step {step + 1} is not finite; {rate}")
+                        remedy = (
+                            "lower optimizer.learning_rate, --resume" if step else "check the weights it starts from"
+                        )
+                        raise VLQAError(f"the loss of step {step + 1} is not finite; {remedy}")
                     accelerator.backward(loss / config.accumulate)
             accelerator.clip_grad_norm_(objective.parameters(), config.optimizer.clip_norm)
             optimizer.step()
@@ -156,7 +163,6 @@ def train(
                     state = {
                         "objective": objective.state_dict(),
                         "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(),
                         "random": random_state(),
                     }
                     write_state(checkpoints, step + 1, state)
@@ -239,11 +245,19 @@ def _one_thread(worker: int) -> None:
 def _check_same_run(config: TrainConfig) -> None:
     """Going on with other data or another model would be a run that nobody can repeat; steps and rates may change."""
     path = config.output / "config.yaml"
-    before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        before = None
+    if not isinstance(before, dict):
+        raise ConfigError(f"{path}: damaged, so that nobody knows which run it was; delete it to go on all the same")
     now = config.model_dump(mode="json")
     for key in now.keys() - _MAY_CHANGE:
         if key in before and before[key] != now[key]:
             raise ConfigError(f"{config.output} holds a run with another {key}; choose another output to change it")
+    kind = before.get("optimizer", {}).get("kind", config.optimizer.kind)
+    if kind != config.optimizer.kind:
+        raise ConfigError(f"{config.output} holds a run with optimizer.kind {kind}; choose another output to change it")
 
 
 def _keep_metrics_before(path: Path, step: int) -> None:

@@ -72,7 +72,8 @@ class JointTasks(nn.Module):
         """The balanced sum of the tasks' losses."""
         losses = torch.stack([self.weights[task] * parts[task] for task in self.names])
         if self.balance == "uncertainty":
-            return ((-self.log_variance).exp() * losses + self.log_variance).sum()
+            labelled = losses.detach() != 0  # else the variance of a task without labels falls without end
+            return (((-self.log_variance).exp() * losses + self.log_variance) * labelled).sum()
         return (self._factors().to(losses) * losses).sum()
 
     def _factors(self) -> Tensor:

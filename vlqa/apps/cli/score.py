@@ -161,6 +161,8 @@ def _format(format: Format | None, output: Path | None, explain: bool) -> Format
             raise ConfigError(f"--output {output}: unknown suffix; use .jsonl, .csv or .parquet, or pass --format")
     if format is None:
         format = Format.TABLE if sys.stdout.isatty() and not explain else Format.JSONL  # a table has no room for it
+    if format is Format.TABLE and explain:
+        raise ConfigError("a table has no room for --explain and --attributes; use --format jsonl, csv or parquet")
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet needs --output FILE: it is no text for a terminal or a pipe")
     return format
@@ -177,4 +179,5 @@ def _at_least_one(paths: Iterable[str]) -> Iterator[str]:
 
 def _echo_error(record: Assessment, format: Format, output: Path | None) -> None:
     if record.error is not None and (output is not None or format is not Format.TABLE):
-        typer.echo(f"failed: {record.error}", err=True)
+        named = record.path is None or record.path in record.error
+        typer.echo(f"failed: {record.error if named else f'{record.path}: {record.error}'}", err=True)

@@ -13,13 +13,12 @@ from vlqa.errors import CheckpointError, ConfigError
 from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
 from vlqa.models.learned_context import LearnedContext
-from vlqa.models.lora import Adapters
 from vlqa.predictors.antonym import AntonymPredictor
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.views import LiqePatches, View, view_from_dict
 from vlqa.prompts import PromptSet
-from vlqa.training.build.encoders import beside_low_level, low_level_of_model
+from vlqa.training.build.encoders import add_adapter, beside_low_level, low_level_of_model
 from vlqa.training.build.rated import labels_of, read_rated
 from vlqa.training.build.run import Run
 from vlqa.training.clip_iqa_plus import ClipIqaPlusObjective
@@ -42,8 +41,8 @@ from vlqa.training.tasks import TASKS, JointTasks
 def build_liqe(config: LiqeConfig) -> Run:
     """A backbone on rated sets; with a low-level model the predictor scores by both."""
     prompts = PromptSet.load(config.prompts)
-    if prompts.kind != "joint" or "quality" not in dict(prompts.axes):
-        raise ConfigError(f"prompts: expected joint prompts with labels of quality, found {prompts.name!r}")
+    if prompts.kind != "joint" or len(dict(prompts.axes).get("quality", ())) < 2:
+        raise ConfigError(f"prompts: expected joint prompts with two labels of quality or more, found {prompts.name!r}")
     labels = labels_of(prompts)
     rated = [
         RatedWindows(
@@ -56,12 +55,13 @@ def build_liqe(config: LiqeConfig) -> Run:
         )
         for number, entry in enumerate(config.data.sets, start=1)
     ]
-    backbone = trained_backbone(config.model)
+    backbone = trained_backbone(config.model, half=config.half)
+    counts = [entry.per_batch for entry in config.data.sets]
     objective = LiqeObjective(
         backbone,
         prompts,
         JointTasks(prompts, {task: getattr(config, task) for task in TASKS}, config.balance),
-        group_contrast(backbone, config.group) if config.group else None,
+        group_contrast(backbone, config.group, sum(counts) // config.accumulate) if config.group else None,
         config.group.weight if config.group else 0.0,
     )
     view: View = LiqePatches(size=config.data.size)
@@ -71,15 +71,15 @@ def build_liqe(config: LiqeConfig) -> Run:
         high = MultitaskPredictor(backbone.eval(), prompts, view, name=config.name)
         return beside_low_level(high, low, config.low, config.name)
 
-    counts = [entry.per_batch for entry in config.data.sets]
     samples = Interleaved(rated, counts, [config.data.size], config.seed)
     return Run(objective, samples, sum(counts), predictor)
 
 
 def build_grepq_high(config: GrepqHighConfig) -> Run:
     """A backbone tuned on photographs without labels, by prompts that tell the good from the bad."""
-    backbone = trained_backbone(config.model)
-    objective = GrepqHighObjective(backbone, group_contrast(backbone, config.group))
+    backbone = trained_backbone(config.model, half=config.half)
+    pictures = config.data.photos_per_batch // config.accumulate
+    objective = GrepqHighObjective(backbone, group_contrast(backbone, config.group, pictures))
     samples = CentreSquares(training_photos(config.data), seed=config.seed, size=config.data.size)
     prompts = PromptSet.load(config.group.prompts)
     return Run(objective, samples, config.data.photos_per_batch, lambda: _by_pairs(backbone, prompts, config.name))
@@ -87,7 +87,7 @@ def build_grepq_high(config: GrepqHighConfig) -> Run:
 
 def build_qualiclip(config: QualiClipConfig) -> Run:
     """A backbone that ranks versions of a photograph by their damage."""
-    backbone = trained_backbone(config.model)
+    backbone = trained_backbone(config.model, half=config.half)
     prompts = _pairs(config.prompts)
     objective = QualiClipObjective(backbone, Sentences(backbone, prompts), config.margin)
     samples = RisingDamage(training_photos(config.data), seed=config.seed, size=config.data.size, levels=config.levels)
@@ -96,7 +96,9 @@ def build_qualiclip(config: QualiClipConfig) -> Run:
 
 def build_clip_iqa_plus(config: ClipIqaPlusConfig) -> Run:
     """Words around a pair of sentences, learned on a rated set."""
-    backbone = trained_backbone(config.model)
+    if config.model.lora is not None:
+        raise ConfigError("model.lora: clip-iqa-plus trains its words and no adapter; leave lora out")
+    backbone = trained_backbone(config.model, half=config.half)
     prompts = _pairs(config.prompts)
     if len(prompts.pairs) != 1:
         raise ConfigError(f"prompts: expected one pair of opposite sentences, found {len(prompts.pairs)}")
@@ -127,11 +129,16 @@ def _pairs(name: str) -> PromptSet:
     return prompts
 
 
-def trained_backbone(config: BackboneConfig) -> ClipBackbone:
+def trained_backbone(config: BackboneConfig, *, half: bool = False) -> ClipBackbone:
     """A backbone with its start values, of which what the recipe says is trained.
+
+    Args:
+        config: the recipe's `model`.
+        half: whether the model is stored in float16.
 
     Raises:
         CheckpointError: start values that are missing or do not fit.
+        ConfigError: an adapter whose base would not be stored as it is.
     """
     given: dict[str, Any] = {"attention_pool_position": config.attention_pool_position}
     if config.weights is None:
@@ -151,16 +158,23 @@ def trained_backbone(config: BackboneConfig) -> ClipBackbone:
             if isinstance(part, AttentionPool) and not part.use_position:
                 part.positional_embedding.requires_grad_(False)
     else:
-        Adapters(backbone).add(config.lora.name, config.lora.options())
+        add_adapter(backbone, config.lora, half=half)
     return backbone
 
 
-def group_contrast(backbone: ClipBackbone, config: GroupConfig) -> GroupContrast:
+def group_contrast(backbone: ClipBackbone, config: GroupConfig, pictures: int) -> GroupContrast:
     """GRepQ's loss on the features of a backbone.
 
+    Args:
+        backbone: whose features are contrasted.
+        config: the recipe's `group`.
+        pictures: in a pass.
+
     Raises:
-        ConfigError: prompts other than one pair of opposite sentences with a temperature.
+        ConfigError: prompts other than one pair of opposite sentences, or too few pictures for two groups of two.
     """
+    if pictures < 4:
+        raise ConfigError(f"group: {pictures} pictures a pass make no two groups of two; take 4 or more a batch")
     prompts = PromptSet.load(config.prompts)
     if prompts.kind == "joint" or len(prompts.pairs) != 1:
         raise ConfigError(f"group.prompts: expected one pair of opposite sentences, found {prompts.name!r}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from vlqa.artifacts import read_checkpoint
 from vlqa.errors import ConfigError
 from vlqa.hub import load
+from vlqa.hub.store import rounds_in_half
 from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.encoder_weights import resnet_under
 from vlqa.models.image_encoder import ImageEncoder, build_encoder
 from vlqa.models.loading import check_names, find_state_dict
+from vlqa.models.lora import Adapters
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.encoded import EncoderPredictor, only_encoder
 from vlqa.predictors.ensemble import EnsemblePredictor, vision_language_view
 from vlqa.predictors.prompted import PromptPredictor
+from vlqa.training.config.clip import LoraConfig
 from vlqa.training.config.common import EncoderConfig, LowConfig
 
 
@@ -75,6 +78,23 @@ def backbone_of_model(model: str, key: str, *, tuned: bool) -> ClipBackbone:
     bare = vision_language_view(load(model, adapter=None, device="cpu"))
     assert bare is not None
     return bare.backbone
+
+
+def add_adapter(backbone: ClipBackbone, config: LoraConfig, *, half: bool) -> None:
+    """A new adapter on a backbone, which alone is trained from now on.
+
+    Args:
+        backbone: changed in place.
+        config: the recipe's `lora`.
+        half: whether the model that comes out is stored in float16.
+
+    Raises:
+        ConfigError: targets that the backbone has not, or a base that float16 would change under its adapter.
+    """
+    adapters = Adapters(backbone)
+    if half and rounds_in_half(adapters.base_state()):
+        raise ConfigError("half: an adapter needs its base as it is, and float16 would change it; leave half out")
+    adapters.add(config.name, config.options())
 
 
 def low_level_of_model(config: LowConfig | None) -> EncoderPredictor | None:

@@ -11,7 +11,6 @@ from vlqa.data.facts import DISTORTIONS, QUALITIES, SCENES
 from vlqa.errors import ConfigError
 from vlqa.models.clip import ClipBackbone, build_backbone
 from vlqa.models.loading import check_names
-from vlqa.models.lora import Adapters
 from vlqa.models.quality_encoder import QualityEncoder
 from vlqa.models.vocabulary import pruned_vocabulary, words
 from vlqa.predictors.base import ImagePredictor
@@ -20,6 +19,7 @@ from vlqa.predictors.views import WholeImage
 from vlqa.prompts import PromptSet
 from vlqa.resources import bundled
 from vlqa.training.build.encoders import (
+    add_adapter,
     backbone_of_model,
     beside_low_level,
     encoder_of_model,
@@ -39,7 +39,7 @@ def build(config: MultitaskConfig) -> Run:
     prompts = PromptSet.load(config.model.prompts)
     _check_labels(prompts)
     pictures = pictures_of(config.data, config.seed, labels_of(prompts))
-    backbone = _backbone(config.model, pictures.contents)
+    backbone = _backbone(config.model, pictures.contents, half=config.half)
     if config.model.trained == "head":
         backbone.visual.requires_grad_(False)
         _quality_tower(backbone).head.requires_grad_(True)
@@ -58,7 +58,7 @@ def build(config: MultitaskConfig) -> Run:
     return Run(objective, pictures.samples, pictures.batch_size, predictor)
 
 
-def _backbone(config: ModelConfig, contents: Sequence[str]) -> ClipBackbone:
+def _backbone(config: ModelConfig, contents: Sequence[str], *, half: bool) -> ClipBackbone:
     """A new one, or that of a saved model; with an adapter where the recipe has one."""
     if config.architecture is not None:
         backbone = build_backbone(with_vocabulary(config.architecture, contents))
@@ -67,7 +67,7 @@ def _backbone(config: ModelConfig, contents: Sequence[str]) -> ClipBackbone:
     else:
         backbone = backbone_of_model(str(config.start), "model.start", tuned=False).requires_grad_(True)
     if config.lora is not None:
-        Adapters(backbone).add(config.lora.name, config.lora.options())
+        add_adapter(backbone, config.lora, half=half)
     return backbone
 
 

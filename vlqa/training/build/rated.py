@@ -19,7 +19,7 @@ def read_rated(entry: RatedSet, *, unrated: bool = False) -> Manifest:
         unrated: whether rows may have other labels and no opinion.
 
     Raises:
-        ManifestError: pictures are missing, or folds are excluded and there are none.
+        ManifestError: pictures are missing, or folds are excluded that are not there.
     """
     manifest = Manifest.read(entry.labels, images=entry.images, unrated=unrated)
     if missing := manifest.missing_files():
@@ -29,6 +29,10 @@ def read_rated(entry: RatedSet, *, unrated: bool = False) -> Manifest:
         return manifest
     if manifest.fold is None:
         raise ManifestError(f"{entry.labels}: exclude_folds needs a column fold")
+    folds = sorted({int(fold) for fold in manifest.fold})
+    if absent := sorted(set(entry.exclude_folds) - set(folds)):
+        there = ", ".join(map(str, folds))
+        raise ManifestError(f"{entry.labels}: exclude_folds names {absent[0]}, but there are folds {there} only")
     return manifest.subset([int(fold) not in entry.exclude_folds for fold in manifest.fold])
 
 

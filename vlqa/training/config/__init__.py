@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -60,8 +60,20 @@ def read_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            meant = _meant(_config_of(values, origin), first["loc"])
+            raise ConfigError(f"{origin}: {key}: no such key{meant or '; remove it'}") from None
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ConfigError(f"{origin}: {key}: {first['msg'].lower()}, found {first['input']!r}{more}") from None
+
+
+def _meant(recipe: Any, place: Sequence[int | str]) -> str:
+    """The end of a message about an unknown key of a recipe, with one near it."""
+    parts = [recipe]
+    for name in place[:-1]:
+        found = [part.model_fields[name].annotation for part in parts if name in getattr(part, "model_fields", ())]
+        parts = [inner for each in found for inner in (each, *get_args(each))]
+    return did_you_mean(str(place[-1]), {name for part in parts for name in getattr(part, "model_fields", ())})
 
 
 def _config_of(values: Mapping[str, Any], origin: str) -> type[TrainConfig | PristineConfig]:

@@ -40,7 +40,9 @@ class BackboneConfig(Strict):
         "null starts at random",
     )
     attention_pool_position: bool | None = None
-    trained: tuple[Tower, ...] = Field(default=("image", "text"), description="towers trained whole, without lora")
+    trained: tuple[Tower, ...] = Field(
+        default=("image", "text"), min_length=1, description="towers trained whole, without lora"
+    )
     lora: LoraConfig | None = None
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors, and nothing changes after it was read."""
+    """Unknown keys and numbers that are not finite are errors, and nothing changes after it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RatedSet(Strict):
@@ -56,6 +56,13 @@ class LowConfig(Strict):
     model: str
     weights: tuple[float, float] = Field(default=(1.0, 1.0), description="of the scores of high and low")
 
+    @field_validator("weights")
+    @classmethod
+    def _some_of_each(cls, weights: tuple[float, float]) -> tuple[float, float]:
+        if min(weights) < 0 or max(weights) == 0:
+            raise ValueError("the weights must be positive or 0, and not both 0")
+        return weights
+
 
 class OptimizerConfig(Strict):
     """AdamW, SGD, LARS or Muon (with AdamW for all but convolutions), with linear warm-up and cosine decay."""
@@ -96,7 +103,7 @@ class TrainConfig(Strict):
     name: str
     method: str
     output: Path
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     steps: int = Field(ge=1)
     steps_per_epoch: int = Field(default=200, ge=1)
     checkpoint_every: int = Field(default=200, ge=1)

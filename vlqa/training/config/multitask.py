@@ -39,16 +39,18 @@ class ObjectiveConfig(Strict):
     """Weights of the losses; quality, scene and distortion are also weighted by the chosen rule."""
 
     balance: Literal["dynamic", "equal", "uncertainty"] = "dynamic"
-    quality: float = 1.0
-    scene: float = 1.0
-    distortion: float = 1.0
+    quality: float = Field(default=1.0, ge=0)
+    scene: float = Field(default=1.0, ge=0)
+    distortion: float = Field(default=1.0, ge=0)
     anchor: float = Field(
-        default=0.5, description="keeps the score near the opinion on 1–5, which order alone does not"
+        default=0.5, ge=0, description="keeps the score near the opinion on 1–5, which order alone does not"
     )
-    antonyms: float = 1.0
-    captions: float = 0.3
-    type: float = Field(default=0.5, description="25 types of damage and none, by sentences that name them")
-    teacher: float = Field(default=0.5, description="statistics of the teacher, by a linear head that is thrown away")
+    antonyms: float = Field(default=1.0, ge=0)
+    captions: float = Field(default=0.3, ge=0)
+    type: float = Field(default=0.5, ge=0, description="25 types of damage and none, by sentences that name them")
+    teacher: float = Field(
+        default=0.5, ge=0, description="statistics of the teacher, by a linear head that is thrown away"
+    )
 
 
 class MultitaskConfig(TrainConfig):
