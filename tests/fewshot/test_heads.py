@@ -76,10 +76,19 @@ def test_heads_of_another_kind_are_refused() -> None:
         head_from({"coefficients": np.zeros(2)})
 
 
-def test_a_curve_never_falls() -> None:
-    head = HEADS["calibration"](labelled(100)).head
+@pytest.mark.parametrize("noise", [0.0, 20.0])
+def test_a_curve_rises_throughout(noise: float) -> None:
+    data = labelled(100)
+    mos = data.mos + noise * np.random.default_rng(3).normal(size=100)
+    head = HEADS["calibration"](Labelled(data.features, mos, data.weights, data.groups, 0)).head
     assert isinstance(head, MonotoneHead)
-    assert (np.diff(head(np.linspace(-4, 4, 100)[:, None])) >= 0).all()
+    assert (np.diff(head(np.linspace(-4, 4, 100)[:, None])) > 0).all()
+
+
+def test_labels_that_fall_with_the_score_leave_its_ranks() -> None:
+    data = labelled(50)
+    head = HEADS["calibration"](Labelled(data.features, -data.features[:, 0], data.weights, data.groups, 0)).head
+    assert (np.diff(head(np.linspace(-3, 3, 50)[:, None])) > 0).all()
 
 
 def test_ridge_on_many_labels_goes_by_folds() -> None:

@@ -24,6 +24,7 @@ _NOISES = (0.05, 0.15, 0.4, 1.0)
 _REACHES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _LARGEST_GAUSSIAN = 4000
 _INNER_FOLDS = 5
+_LEAST_SLOPE = 1e-3  # opinion over the range of the scores, where labels do not rise with them: ranks stay all the same
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,26 @@ def fit_support_vectors(labelled: Labelled) -> Fit:
 
 
 def fit_monotone(labelled: Labelled) -> Fit:
-    """The curve that never falls and lies nearest to the opinions, of the first column alone (isotonic regression)."""
+    """A rising curve through the opinions, of the first column alone, so that ranks stay.
+
+    Isotonic regression has steps; the lines between the centres of its steps rise throughout (Oron and Flournoy,
+    "Centered isotonic regression", Statistics in Biopharmaceutical Research 2017). Outside they go on with the mean
+    slope.
+    """
     from sklearn.isotonic import IsotonicRegression
 
     def fit(rows: Labelled) -> MonotoneHead:
-        model = IsotonicRegression(out_of_bounds="clip")
-        model.fit(rows.features[:, 0], rows.mos, sample_weight=rows.weights)
-        return MonotoneHead(model.X_thresholds_.astype(float), model.y_thresholds_.astype(float))
+        x, y, weights = rows.features[:, 0], rows.mos, rows.weights
+        level = IsotonicRegression().fit_transform(x, y, sample_weight=weights)
+        steps = [level == value for value in np.unique(level)]
+        centres = np.array([np.average(x[step], weights=weights[step]) for step in steps])
+        opinions = np.array([np.average(y[step], weights=weights[step]) for step in steps])
+        reach = float(np.ptp(x)) or 1.0
+        slope = max(float(np.polyfit(x, y, 1, w=np.sqrt(weights))[0]) if np.ptp(x) > 0 else 0.0, _LEAST_SLOPE / reach)
+        ends = np.array([-reach, reach])
+        centres = np.concatenate([centres[:1] + ends[:1], centres, centres[-1:] + ends[1:]])
+        opinions = np.concatenate([opinions[:1] + slope * ends[:1], opinions, opinions[-1:] + slope * ends[1:]])
+        return MonotoneHead(centres, opinions)
 
     return _best_of(labelled, [(fit, {})])
 

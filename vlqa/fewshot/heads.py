@@ -69,11 +69,11 @@ class KernelHead:
 
 @dataclass(frozen=True)
 class MonotoneHead:
-    """A curve that never falls, on one column: straight between its knots, level outside.
+    """A rising curve on one column: straight between its knots, level outside.
 
     Attributes:
         scores: (k,) ascending.
-        opinions: (k,) ascending or level.
+        opinions: (k,) ascending.
     """
 
     scores: Vector
