@@ -29,7 +29,7 @@ class Moments:
         values = x.flatten(2).float()
         if values.requires_grad:
             variance, mean = torch.var_mean(values, dim=2, correction=0)
-        else:  # two plain passes, a picture at a time: an eighth of var_mean's time on a CPU, but two maps for a gradient
+        else:  # two plain passes, one picture at a time: an eighth of var_mean's time on a CPU, but two maps a gradient
             mean = values.mean(dim=2)
             centred = (row - middle for row, middle in zip(values, mean.unsqueeze(2), strict=True))
             variance = torch.stack([row.square_().mean(dim=1) for row in centred])
