@@ -70,6 +70,11 @@ class PromptPredictor(ImagePredictor):
             )
         return self._digests[state]
 
+    @property
+    def features_digest(self) -> str:
+        """SHA-256 (hex) of all that decides a row of `embed`: weights, adapter in use and view."""
+        return artifacts.digest_json(["clip", self.backbone.digest, self.view.as_dict()])
+
     def _further(self) -> list[Any]:
         """What decides a score besides, JSON-able."""
         return []
