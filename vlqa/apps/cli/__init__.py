@@ -11,6 +11,7 @@ import typer
 
 from vlqa.apps.cli.convert import convert
 from vlqa.apps.cli.degrade import degrade
+from vlqa.apps.cli.embed import embed
 from vlqa.apps.cli.evaluate import evaluate
 from vlqa.apps.cli.models import models
 from vlqa.apps.cli.pristine import pristine
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, evaluate, train, convert, pristine, degrade, models):
+for command in (score, evaluate, embed, train, convert, pristine, degrade, models):
     app.command()(command)
 app.add_typer(prompts_app, name="prompts")
 
