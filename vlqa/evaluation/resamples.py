@@ -1,8 +1,8 @@
 """Correlations of many score vectors with the same opinions, on all bootstrap resamples at once.
 
 A resample is held as how often each picture was drawn. Then ranks are running sums of counts in one fixed order, means
-are matrix products, and nothing is sorted again: 1000 resamples of 1000 vectors of 1000 scores take 8 s (SRCC) or 0.5 s
-(PLCC) on one core.
+are matrix products, and nothing is sorted again: 1000 resamples of 1000 vectors of 1000 scores take 8 s (SRCC; four
+times as long where all values have equals) or 0.4 s (PLCC) on one core.
 """
 
 from __future__ import annotations
@@ -104,60 +104,66 @@ def spearman(x: Matrix, y: Vector, counts: Counts) -> Matrix:
     """(resamples, k) rank correlations of the rows of x (k, n) with y.
 
     In the order of a row the rank of its j-th value is the number drawn below it and half of its own: a resample costs
-    two look-ups and a running sum.
+    two look-ups and a running sum. Where values are equal the rank is corrected to the one they share.
     """
     n = len(y)
     ranks = _ranks(y, counts) - (n + 1) / 2
     weighted = counts * ranks
     variance_y = np.einsum("bn,bn->b", weighted, ranks)
-    variance_untied = (n**3 - np.einsum("bn,bn,bn->b", counts, counts, counts)) / 12
-    order = np.argsort(x, axis=1, kind="stable")
-    ordered = np.take_along_axis(x, order, axis=1)
-    tied = (np.diff(ordered, axis=1) == 0).any(axis=1)
+    cubes = n**3 - np.einsum("bn,bn,bn->b", counts, counts, counts)  # 12 times the variance of ranks without ties
     found = np.empty((len(counts), len(x)))
     at_once = max(1, _CACHED // n)
-    for rows in (np.flatnonzero(tied), np.flatnonzero(~tied)):
-        for chosen in np.split(rows, range(at_once, len(rows), at_once)):
-            if tied[chosen].any():
-                covariance, variance = _tied(order[chosen], ordered[chosen], weighted, counts)
-            else:
-                covariance, variance = _untied(order[chosen], weighted, counts), variance_untied[:, None]
-            found[:, chosen] = _ratio(covariance, variance, variance_y[:, None], 1e-9)
+    for start in range(0, len(x), at_once):
+        rows = slice(start, start + at_once)
+        covariance, more_cubes = _rank_covariances(x[rows], weighted, counts)
+        found[:, rows] = _ratio(covariance, (cubes[:, None] - more_cubes) / 12, variance_y[:, None], 1e-9)
     return found
 
 
-def _untied(order: npt.NDArray[np.intp], weighted: Counts, counts: Counts) -> Matrix:
-    drawn, below, other = (np.empty(order.shape) for _ in range(3))
-    covariance = np.empty((len(counts), len(order)))
-    for number, (times, ranks) in enumerate(zip(counts, weighted, strict=True)):
-        np.take(times, order, out=drawn, mode="clip")
-        np.cumsum(drawn, axis=1, out=below)
-        np.multiply(drawn, 0.5, out=drawn)
-        np.subtract(below, drawn, out=below)  # the rank, but for a constant, which ranks around 0 do not see
-        np.take(ranks, order, out=other, mode="clip")
-        np.einsum("kn,kn->k", other, below, out=covariance[number])
-    return covariance
-
-
-def _tied(order: npt.NDArray[np.intp], ordered: Matrix, weighted: Counts, counts: Counts) -> tuple[Matrix, Matrix]:
-    """As `_untied` for rows in which values are equal, which share their mean rank; with the variances of the ranks."""
-    k, n = order.shape
-    new = np.diff(ordered, axis=1, prepend=np.nan) != 0
-    places = np.arange(n)
-    starts = np.maximum.accumulate(np.where(new, places, 0), axis=1)
-    last = np.concatenate([new[:, 1:], np.ones((k, 1), bool)], axis=1)
-    ends = np.minimum.accumulate(np.where(last, places + 1, n)[:, ::-1], axis=1)[:, ::-1]
-    offsets = (n + 1) * np.arange(k)[:, None]
-    starts, ends = starts + offsets, ends + offsets
-    below, drawn = np.zeros((k, n + 1)), np.empty((k, n))
-    covariance, variance = np.empty((len(counts), k)), np.empty((len(counts), k))
-    for number, (times, ranks) in enumerate(zip(counts, weighted, strict=True)):
+def _rank_covariances(x: Matrix, weighted: Counts, counts: Counts) -> tuple[Matrix, Matrix]:
+    """(resamples, k) sums of products of ranks, and what ties take from 12 times the variance."""
+    order = np.argsort(x, axis=1, kind="stable")
+    tied = _Ties(np.take_along_axis(x, order, axis=1))
+    drawn, ranks, other = (np.empty(order.shape) for _ in range(3))
+    below = np.zeros((len(order), order.shape[1] + 1))
+    covariance, cubes = np.empty((len(counts), len(order))), np.zeros((len(counts), len(order)))
+    for number, (times, others) in enumerate(zip(counts, weighted, strict=True)):
         np.take(times, order, out=drawn, mode="clip")
         np.cumsum(drawn, axis=1, out=below[:, 1:])
-        middle = (below.take(starts) + below.take(ends) - n) / 2
-        np.einsum("kn,kn->k", ranks.take(order), middle, out=covariance[number])
-        np.einsum("kn,kn,kn->k", drawn, middle, middle, out=variance[number])
-    return covariance, variance
+        np.multiply(drawn, -0.5, out=ranks)
+        np.add(ranks, below[:, 1:], out=ranks)  # but for a constant, which ranks around 0 do not see
+        np.take(others, order, out=other, mode="clip")
+        if tied.there:
+            cubes[number] = tied.share(ranks, drawn, below)
+        np.einsum("kn,kn->k", other, ranks, out=covariance[number])
+    return covariance, cubes
+
+
+class _Ties:
+    """Places of equal values in ordered rows (k, n)."""
+
+    def __init__(self, ordered: Matrix) -> None:
+        k, n = ordered.shape
+        new = np.diff(ordered, axis=1, prepend=np.nan) != 0
+        last = np.concatenate([new[:, 1:], np.ones((k, 1), bool)], axis=1)
+        row, place = np.nonzero(~(new & last))
+        self.rows = k
+        self.there = len(row) > 0
+        self.places = row * n + place
+        first = new[row, place]
+        starts = row * (n + 1) + place  # in running sums, which have one more entry a row
+        self.group = np.cumsum(first) - 1
+        self.starts = starts[first]
+        self.ends = starts[last[row, place]] + 1
+        self.row, self.row_of_group = row, row[first]
+
+    def share(self, ranks: Matrix, drawn: Matrix, below: Matrix) -> Vector:
+        """Give equal values their mean rank, in place; what that takes from 12 times the variance of each row."""
+        lower, upper = below.take(self.starts), below.take(self.ends)
+        ranks.put(self.places, ((lower + upper) / 2)[self.group])
+        together = np.bincount(self.row_of_group, (upper - lower) ** 3, self.rows)
+        alone = np.bincount(self.row, drawn.take(self.places) ** 3, self.rows)
+        return np.asarray(together - alone, np.float64)
 
 
 def pearson(x: Matrix, y: Vector, counts: Counts) -> Matrix:
