@@ -15,12 +15,17 @@ from scipy import stats
 import vlqa.evaluation as evaluation
 from vlqa.errors import ConfigError
 from vlqa.evaluation import (
+    bootstrap_columns,
     bootstrap_interval,
+    column_correlations,
+    difference_p_values,
     evaluate_scores,
     fit_logistic,
     group_folds,
+    holm,
     krcc,
     logistic4,
+    percentiles,
     plcc,
     rmse,
     splits,
@@ -198,7 +203,7 @@ def test_long_vectors_take_the_other_road_of_kendall(monkeypatch: pytest.MonkeyP
 def test_blocks_do_not_change_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = sample(60)
     expected = bootstrap_interval(x, y, resamples=101)
-    monkeypatch.setattr("vlqa.evaluation.intervals._CELLS", 60 * 7)
+    monkeypatch.setattr("vlqa.evaluation.resamples._CELLS", 60 * 7)
     assert bootstrap_interval(x, y, resamples=101) == expected
 
 
@@ -244,6 +249,108 @@ def test_a_thousand_resamples_of_a_thousand_pairs_are_quick() -> None:
 def test_interval_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         bootstrap_interval(*sample(), **options)  # type: ignore[arg-type]
+
+
+# Many methods on the same resamples
+
+
+def methods(n: int = 60, k: int = 7, seed: int = 0) -> tuple[Vector, Vector]:
+    """Scores of k methods, some with ties, one constant, one of two values, one with an outlier."""
+    generator = np.random.default_rng(seed)
+    y = generator.normal(size=n).round(1)
+    x = y[:, None] * np.linspace(-1, 1, k) + generator.normal(size=(n, k))
+    x[:, 1] = x[:, 1].round()
+    x[:, 2] = 3.0
+    x[:, 3] = x[:, 3] > 1
+    x[0, 4] = 1e12
+    return x, y
+
+
+@pytest.mark.parametrize("name", ["srcc", "plcc"])
+@pytest.mark.parametrize("cells", [2**16, 100])
+def test_columns_agree_with_one_method_at_a_time(name: str, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlqa.evaluation.resamples._CACHED", cells)
+    x, y = methods()
+    values = bootstrap_columns(x, y, name, seed=3, resamples=100)  # type: ignore[arg-type]
+    points = column_correlations(x, y, name)  # type: ignore[arg-type]
+    assert values.shape == (100, 7) and np.isnan(values[:, 2]).all() and np.isnan(points[2])
+    rows = np.random.default_rng(3).integers(0, 60, (100, 60))
+    compute = {"srcc": stats.spearmanr, "plcc": stats.pearsonr}[name]
+    for column in (0, 1, 3, 4, 5, 6):
+        assert points[column] == pytest.approx(compute(x[:, column], y).statistic, abs=1e-9)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = [compute(x[row, column], y[row]).statistic for row in rows]
+        np.testing.assert_allclose(values[:, column], expected, atol=1e-4 if column == 4 else 1e-9)
+        found = percentiles(values)
+        interval = bootstrap_interval(x[:, column], y, name, seed=3, resamples=100)  # type: ignore[arg-type]
+        assert (found[0][column], found[1][column]) == pytest.approx(interval, abs=1e-12)
+
+
+def test_a_thousand_methods_are_quick() -> None:
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=1000)
+    x = y[:, None] + generator.normal(size=(1000, 100))
+    start = time.process_time()
+    for name in ("srcc", "plcc"):
+        bootstrap_columns(x, y, name)  # type: ignore[arg-type]
+    assert time.process_time() - start < 3  # a tenth of them; 0.9 s on an idle core
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        ([1, 2, 3], [1, 2, 3], {}, "matrix"),
+        ([[1], [np.nan], [3]], [1, 2, 3], {}, "finite"),
+        ([[1], [2], [3]], [1, 1, 1], {}, "all 3 mos are 1"),
+        ([[1], [2]], [1, 2], {}, "at least 3"),
+        ([[1], [2], [3]], [1, 2], {}, "3 scores and 2 mos"),
+        ([[1], [2], [3]], [1, 2, 3], {"statistic": "krcc"}, "one of srcc, plcc, found 'krcc'"),
+        ([[1], [2], [3]], [1, 2, 3], {"resamples": 0}, "resamples ≥ 1"),
+    ],
+)
+def test_wrong_columns(x: list[object], y: list[int], options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bootstrap_columns(x, y, **options)  # type: ignore[arg-type]
+
+
+def test_p_values_of_differences() -> None:
+    generator = np.random.default_rng(0)
+    values = generator.normal([0.0, 0.2, -0.3, 0.0], 0.1, (4000, 4))
+    values[:, 3] = 0
+    found = difference_p_values([0.0, 0.2, -0.3, 0.0], values)
+    assert found == pytest.approx([1, 2 * stats.norm.sf(2), 2 * stats.norm.sf(3), 1], rel=0.2)
+    assert np.isnan(difference_p_values([np.nan], [[np.nan], [np.nan]])).all()
+    with pytest.raises(ConfigError, match=r"expected \(k,\) differences"):
+        difference_p_values([0.1, 0.2], [[0.1], [0.2]])
+
+
+def test_equal_methods_differ_significantly_in_one_case_of_twenty() -> None:
+    falsely = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        y = generator.normal(size=80)
+        x = y[:, None] + generator.normal(size=(80, 2))
+        values = bootstrap_columns(x, y, seed=seed, resamples=200)
+        point = column_correlations(x, y)
+        falsely += difference_p_values([point[0] - point[1]], values[:, :1] - values[:, 1:])[0] < 0.05
+    assert 2 <= falsely <= 20
+
+
+def test_holm_by_hand_and_its_properties() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, np.nan, 0.9]).tolist() == pytest.approx([1.0, np.nan, 1.0], nan_ok=True)
+    assert holm([]).size == 0
+    with pytest.raises(ConfigError, match="0 to 1"):
+        holm([1.5])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_keeps_the_order_and_never_lowers(p: list[float]) -> None:
+    corrected = holm(p)
+    assert (corrected >= np.array(p)).all() and (corrected <= 1).all()
+    assert (np.diff(corrected[np.argsort(p, kind="stable")]) >= 0).all()
+    assert corrected.min() == pytest.approx(min(1, min(p) * len(p)))
 
 
 # The whole table

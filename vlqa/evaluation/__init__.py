@@ -6,18 +6,25 @@ from vlqa.evaluation.correlations import krcc, plcc, rmse, srcc
 from vlqa.evaluation.evaluate import Estimate, Evaluation, evaluate_scores
 from vlqa.evaluation.intervals import bootstrap_interval
 from vlqa.evaluation.mapping import ScoreMapping, fit_logistic, logistic4
+from vlqa.evaluation.resamples import bootstrap_columns, column_correlations, percentiles
+from vlqa.evaluation.significance import difference_p_values, holm
 from vlqa.evaluation.splits import group_folds, splits
 
 __all__ = [
     "Estimate",
     "Evaluation",
     "ScoreMapping",
+    "bootstrap_columns",
     "bootstrap_interval",
+    "column_correlations",
+    "difference_p_values",
     "evaluate_scores",
     "fit_logistic",
     "group_folds",
+    "holm",
     "krcc",
     "logistic4",
+    "percentiles",
     "plcc",
     "rmse",
     "splits",

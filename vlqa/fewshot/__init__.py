@@ -1,1 +1,1 @@
-"""A predictor for one's own notion of quality from few labels, and what goes with it."""
+"""A few opinions: heads on features, what to label, features kept on disk, and which sentences to compare with."""

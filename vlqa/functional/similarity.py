@@ -73,4 +73,4 @@ def antonym_probability(
         Probabilities in [0, 1], higher is better.
     """
     logits = cosine_logits(image_features, anchors.flatten(0, 1), logit_scale)
-    return logits.reshape(len(logits), -1, 2).softmax(dim=-1)[..., 0]
+    return logits.reshape(len(logits), len(anchors), 2).softmax(dim=-1)[..., 0]

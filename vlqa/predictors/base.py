@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
 from vlqa.pipeline import Route, encode_images
+from vlqa.predictors.given import as_iterable
 from vlqa.types import Assessment, Explanation, Patch
 
 if TYPE_CHECKING:
     from vlqa.predictors.views.base import Patchwork
     from vlqa.prompts import Prompts
-    from vlqa.types import ImageLike, Images
+    from vlqa.types import Images
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,16 @@ class ImagePredictor(ABC):
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides a score."""
 
+    @property
+    @abstractmethod
+    def features_digest(self) -> str:
+        """SHA-256 (hex) of all that decides a row of `embed`: encoders and view; not sentences, not regressors."""
+
+    @property
+    def feature_sources(self) -> tuple[ImagePredictor, ...]:
+        """Predictors whose rows, side by side, are a row of `embed`: itself, or its views where it has several."""
+        return (self,)
+
     def predict(self, images: Images) -> npt.NDArray[np.float64]:
         """Score of each image on `scale`, higher is better.
 
@@ -103,9 +112,7 @@ class ImagePredictor(ABC):
         return self._collect(images, self._scoring(), self._score, ())
 
     def embed(self, images: Images) -> npt.NDArray[np.float32]:
-        """Features of each image, the input of `predict_features`.
-
-        What the encoder makes of the patches, as the method joins them.
+        """Features of each image, the input of `predict_features`: what the encoder makes of the patches, joined.
 
         Returns:
             (n, d) float32; a row of NaN, with an `ImageWarning`, for an image that fails.
@@ -114,6 +121,11 @@ class ImagePredictor(ABC):
             VLQAError: every image fails.
         """
         return self._collect(images, self._embedding(), lambda rows: rows, (self.width,)).astype(np.float32)
+
+    def embed_stream(self, images: Images) -> Iterator[npt.NDArray[np.float32] | VLQAError]:
+        """As `embed`, one at a time: the features of each image, (d,), or the error that it has instead."""
+        for _, features, error in self._encoded(images, self._embedding()):
+            yield features.float().numpy() if features is not None else error or VLQAError("no features")
 
     def assess(self, images: Images, *, explain: bool = False, attributes: Prompts | None = None) -> list[Assessment]:
         """Everything the method knows of each image, in order; an image that fails has `error`.
@@ -281,26 +293,6 @@ def scored_patches(work: Patchwork, size: tuple[int, int], scores: Float[Tensor,
 def joined_row(sights: Sequence[Sight], features: Sequence[Tensor]) -> Float[Tensor, " d"]:
     """What a picture's patches, (p, d) for each sight, come to."""
     return torch.cat([sight.pool(rows) for sight, rows in zip(sights, features, strict=True)])
-
-
-def as_iterable(images: Images | Any) -> Iterable[ImageLike]:
-    """The images of a call: a path, bytes, PIL image or array of at most three axes is one image.
-
-    Raises:
-        ConfigError: something that is neither an image nor iterable.
-    """
-    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image):
-        return [cast("ImageLike", images)]
-    if hasattr(images, "read"):
-        raise ConfigError("images must not be an open file; pass its path, or its bytes: images.read()")
-    if isinstance(images, Tensor):
-        raise ConfigError("images must not be a tensor; pass images.permute(1, 2, 0).numpy() of uint8, one an image")
-    if isinstance(images, np.ndarray) and images.ndim <= 3 and images.dtype.kind not in "OUS":
-        return [images]
-    if isinstance(images, Iterable):
-        return cast("Iterable[ImageLike]", images)
-    expected = "a path, bytes, PIL image or uint8 H×W×3 array, or an iterable of them"
-    raise ConfigError(f"images must be {expected}, not {type(images).__name__}")
 
 
 def _one_line(error: VLQAError | None) -> str:

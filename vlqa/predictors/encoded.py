@@ -61,6 +61,12 @@ class EncoderPredictor(ImagePredictor):
         encoders = {role: encoder.digest for role, encoder in self.encoders.items()}
         return artifacts.digest_json([self.method, encoders, self.view.as_dict(), self.normalize, self._further()])
 
+    @property
+    def features_digest(self) -> str:
+        """SHA-256 (hex) of all that decides a row of `embed`: encoders in their order, scales, and whether unit."""
+        encoders = [encoder.digest for encoder in self.encoders.values()]
+        return artifacts.digest_json(["encoders", encoders, self.view.as_dict(), self.normalize])
+
     def check_fitted(self) -> None:
         """Raise the NotFittedError that a score would: of a model that embeds, but has nothing to score by yet."""
         self._reader(False, None)._scoring()

@@ -118,6 +118,16 @@ class EnsemblePredictor(ImagePredictor):
         """SHA-256 (hex) of all that decides a score: both views and their weights."""
         return artifacts.digest_json([self.method, self.high.digest, self.low.digest, list(self.weights)])
 
+    @property
+    def features_digest(self) -> str:
+        """SHA-256 (hex) of all that decides a row of `embed`: both views, not their weights."""
+        return artifacts.digest_json([source.features_digest for source in self.feature_sources])
+
+    @property
+    def feature_sources(self) -> tuple[ImagePredictor, ...]:
+        """Both views, so that features stored of one serve where it stands alone."""
+        return (self.high, self.low)
+
     def probabilities(self, images: Images, prompts: Prompts | None = None) -> npt.NDArray[np.float64]:
         """Probability of each sentence's claim, from the vision-language view; see `PromptPredictor`."""
         return self.high.probabilities(images, prompts)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from vlqa.data.manifest import Manifest
 from vlqa.errors import ImageWarning
@@ -22,6 +23,7 @@ def evaluate(
     manifest: Manifest | str | os.PathLike[str],
     *,
     images: str | os.PathLike[str] | None = None,
+    features: npt.ArrayLike | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
@@ -31,6 +33,7 @@ def evaluate(
         predictor: what `vlqa.load` gives.
         manifest: rated images, or the CSV or Parquet file that lists them.
         images: folder that the file's paths start from; that of the file when left out.
+        features: (n, d) stored rows of the manifest's images, NaN where one failed: scored in place of the images.
         seed: decides the bootstrap resamples.
         progress: called after each image with the number that failed so far.
 
@@ -39,8 +42,11 @@ def evaluate(
 
     Raises:
         ManifestError: a file that cannot be used.
+        ConfigError: features of another shape, or for a method that scores by patches.
     """
     rated = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest, images=images)
+    if features is not None:
+        return evaluate_scores(predictor.predict_features(features), rated.mos, seed=seed)
     scores, failed = np.full(len(rated.paths), np.nan), 0
     for number, record in enumerate(predictor.assess_stream(rated.paths)):
         if record.raw is None:

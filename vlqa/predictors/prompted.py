@@ -70,6 +70,11 @@ class PromptPredictor(ImagePredictor):
             )
         return self._digests[state]
 
+    @property
+    def features_digest(self) -> str:
+        """SHA-256 (hex) of all that decides a row of `embed`: weights, adapter in use and view."""
+        return artifacts.digest_json(["clip", self.backbone.digest, self.view.as_dict()])
+
     def _further(self) -> list[Any]:
         """What decides a score besides, JSON-able."""
         return []
@@ -98,6 +103,15 @@ class PromptPredictor(ImagePredictor):
         """The probabilities `probabilities` gives, from stored features (n, d)."""
         chosen = self.prompts if prompts is None else PromptSet.of(prompts)
         return self._probabilities(self._rows(features), chosen).double().numpy()
+
+    def directions(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Rows of `embed` as sentences are compared with them: of unit length, unless they are means of such rows."""
+        # a mean of unit vectors is shorter than 1 on purpose: its logits are the mean of the patches' logits
+        return features if self.view.averages else unit(features)
+
+    def logit_scale(self, temperature: float | None = None) -> float:
+        """What cosines are multiplied with: 1 / temperature, or the model's own."""
+        return self.backbone.logit_scale if temperature is None else 1 / temperature
 
     def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
         """A copy that encodes its sentences now and never again, for as long as weights do not change.
@@ -147,20 +161,13 @@ class PromptPredictor(ImagePredictor):
         if prompts.kind == "joint":
             return joint_probabilities(self._logits(features, prompts), (len(prompts.texts),))
         anchors = self._texts(prompts).reshape(-1, 2, self.backbone.embed_dim)
-        return antonym_probability(self._directions(features), anchors, self._logit_scale(prompts))
+        return antonym_probability(self.directions(features), anchors, self.logit_scale(prompts.temperature))
 
     def _logits(self, features: Float[Tensor, "n d"], prompts: PromptSet) -> Float[Tensor, "n k"]:
-        return cosine_logits(self._directions(features), self._texts(prompts), self._logit_scale(prompts))
-
-    def _directions(self, features: Tensor) -> Tensor:
-        # a mean of unit vectors is shorter than 1 on purpose: its logits are the mean of the patches' logits
-        return features if self.view.averages else unit(features)
+        return cosine_logits(self.directions(features), self._texts(prompts), self.logit_scale(prompts.temperature))
 
     def _texts(self, prompts: PromptSet) -> Tensor:
         for held, texts in self._held:
             if held is prompts:
                 return texts
         return self.backbone.encode_text(prompts.texts).cpu()
-
-    def _logit_scale(self, prompts: PromptSet) -> float:
-        return self.backbone.logit_scale if prompts.temperature is None else 1 / prompts.temperature

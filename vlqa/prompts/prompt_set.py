@@ -212,6 +212,15 @@ class PromptSet:
             document["aliases"] = folds
         return document
 
+    def to_file(self, path: str | os.PathLike[str]) -> None:
+        """Write a prompt file that `from_file` reads."""
+        import yaml
+
+        from vlqa.artifacts import atomic_write  # imports torch, which reading prompts does without
+
+        with atomic_write(path, "w") as file:
+            yaml.safe_dump(self.as_dict(), file, sort_keys=False, allow_unicode=True, width=120)
+
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """Every sentence in the order it is encoded: positive, negative, positive, …; or the product of the labels."""

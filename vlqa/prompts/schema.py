@@ -27,6 +27,12 @@ def expand(template: str, assignment: dict[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: assignment[match[1]], template)
 
 
+def placeholders(template: str) -> set[str]:
+    """The names in braces; a brace without its partner stands for an empty one."""
+    alone = re.search(r"[{}]", _PLACEHOLDER.sub("", template)) is not None
+    return {match[1] for match in _PLACEHOLDER.finditer(template)} | ({""} if alone else set())
+
+
 def same(text: str) -> str:
     """The form in which two texts are compared: CLIP's tokenizers see neither case nor runs of blanks."""
     return " ".join(text.replace("_", " ").split()).casefold()

@@ -36,6 +36,12 @@ def evaluate(
     adapter: Annotated[
         str | None, typer.Option("--adapter", help="One of the model's LoRA adapters, or a folder in peft's format.")
     ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features", help="Folder of `vlqa embed`: what is in it is not looked at again, the rest added."
+        ),
+    ] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Only the rows of this fold (column fold).")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
@@ -48,10 +54,13 @@ def evaluate(
     Examples:
       vlqa evaluate clive/labels.csv
       vlqa evaluate labels.csv --images photos/ --model liqe --weights LIQE.pt --json
+      vlqa evaluate labels.csv --features store/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     from vlqa import Manifest, load
     from vlqa import evaluate as compare
     from vlqa.apps.progress import counted
+    from vlqa.fewshot.rescore import check_scores_from_features
+    from vlqa.fewshot.store import FeatureStore
 
     manifest = Manifest.read(labels, images=images)
     if fold is not None:
@@ -63,7 +72,12 @@ def evaluate(
         model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size, **own
     )
     with counted("scoring") as count:
-        result = compare(predictor, manifest, progress=count)
+        if features is None:
+            result = compare(predictor, manifest, progress=count)
+        else:
+            check_scores_from_features(predictor)
+            rows = FeatureStore(features).features(predictor, manifest.paths, count)
+            result = compare(predictor, manifest, features=rows)
     if as_json:
         typer.echo(json.dumps({"model": predictor.name, "digest": predictor.digest[:16], **result.as_dict()}))
     else:

@@ -1,4 +1,4 @@
-"""`vlqa prompts`: look at the sentences images are compared with, and check one's own."""
+"""`vlqa prompts`: look at the sentences images are compared with, check one's own, and find better ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlqa.apps.cli.prompt_lab import rank, search, sensitivity
 from vlqa.errors import ConfigError
 
 if TYPE_CHECKING:
     from vlqa.prompts import PromptSet
 
-app = typer.Typer(no_args_is_help=True, help="Show and check prompt files: the sentences images are compared with.")
+app = typer.Typer(no_args_is_help=True, help="Sentences images are compared with: show, check, rank, search.")
 
 
 class Format(enum.StrEnum):
@@ -85,6 +86,10 @@ def check(files: Annotated[list[Path], typer.Argument(help="YAML files.", show_d
             wrong += 1
     if wrong:
         raise typer.Exit(2)
+
+
+for command in (rank, search, sensitivity):
+    app.command()(command)
 
 
 def _record(prompts: PromptSet) -> dict[str, object]:

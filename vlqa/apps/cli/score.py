@@ -59,6 +59,12 @@ def score(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of standard output.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features", help="Folder of `vlqa embed`: what is in it is not looked at again, the rest added."
+        ),
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
@@ -89,7 +95,7 @@ def score(
       vlqa score photo.jpg
       vlqa score holiday/ --format csv --output scores.csv
       vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
-      vlqa score holiday/ --prompts clip_iqa
+      vlqa score holiday/ --prompts clip_iqa --features store/
       vlqa score photo.jpg --map maps/
       vlqa score photo.jpg --attributes attributes --format jsonl | jq .attributes
       vlqa score coded/ --model contrique-fr/ --reference originals/
@@ -98,9 +104,11 @@ def score(
     chosen = _format(format, output, explain)
     from vlqa import load
     from vlqa.apps.maps import MapWriter
-    from vlqa.apps.pictures import find_pictures
+    from vlqa.apps.pictures import at_least_one, find_pictures
     from vlqa.apps.progress import counted
     from vlqa.apps.records import open_writer
+    from vlqa.fewshot.rescore import rescore
+    from vlqa.fewshot.store import FeatureStore
 
     own = {name: value for name, value in {"pristine": pristine, "adapter": adapter}.items() if value is not None}
     predictor = load(
@@ -113,17 +121,23 @@ def score(
         max_image_pixels=max_image_pixels,
         **own,
     )
-    pictures = _at_least_one(find_pictures(paths))
+    pictures = at_least_one(find_pictures(paths))
     draw = None if maps is None else MapWriter(maps, predictor).write
     if explain and reference is not None:
         raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
+    if features is not None and (reference is not None or maps is not None):
+        what = "--reference" if reference is not None else "--map"
+        raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
+    store = None if features is None else FeatureStore(features)
     kind = Explanation if explain else Assessment
     failed = 0
     with open_writer(chosen.value, output, predictor.scale, kind) as write, counted("scoring") as count:
-        if reference is None:
-            records = predictor.assess_stream(pictures, explain=explain or draw is not None, attributes=attributes)
-        else:
+        if reference is not None:
             records = _compared(predictor, pictures, reference)
+        elif store is not None:
+            records = rescore(store, predictor, pictures, explain=explain, attributes=attributes)
+        else:
+            records = predictor.assess_stream(pictures, explain=explain or draw is not None, attributes=attributes)
         for record in records:
             failed += record.error is not None
             write(record)
@@ -166,15 +180,6 @@ def _format(format: Format | None, output: Path | None, explain: bool) -> Format
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet needs --output FILE: it is no text for a terminal or a pipe")
     return format
-
-
-def _at_least_one(paths: Iterable[str]) -> Iterator[str]:
-    empty = True
-    for path in paths:
-        empty = False
-        yield path
-    if empty:
-        raise ConfigError("no pictures found; name picture files, folders that hold some, or globs that match some")
 
 
 def _echo_error(record: Assessment, format: Format, output: Path | None) -> None:
