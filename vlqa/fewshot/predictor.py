@@ -25,7 +25,8 @@ from vlqa.fewshot.fitting import HEADS, Labelled
 from vlqa.fewshot.heads import Matrix, Vector
 from vlqa.fewshot.labels import checked_mos, numbered, warn_of_direction, weights_from
 from vlqa.fewshot.preferences import fit_choices, wins
-from vlqa.predictors.base import ImagePredictor, Reading, Sight, as_iterable
+from vlqa.predictors.base import ImagePredictor, Reading, Sight
+from vlqa.predictors.given import as_iterable
 from vlqa.predictors.unfitted import not_fitted
 
 if TYPE_CHECKING:
@@ -221,10 +222,24 @@ class FewShotPredictor(Estimator, ImagePredictor):
         columns = [list(fitted.reader.columns.parts), fitted.reader.columns.gain]
         return artifacts.digest_json([self.method, self.predictor.digest, columns, artifacts.digest_tensors(numbers)])
 
+    @property
+    def features_digest(self) -> str:
+        """SHA-256 (hex) of all that decides a row of `embed`: that of the predictor below."""
+        if self._scores_apart():
+            return artifacts.digest_json([self.predictor.features_digest, self.predictor.digest])
+        return self.predictor.features_digest
+
+    @property
+    def feature_sources(self) -> tuple[ImagePredictor, ...]:
+        """Those of the predictor below, so that a store serves both."""
+        return (self,) if self._scores_apart() else self.predictor.feature_sources
+
+    def _scores_apart(self) -> bool:
+        """Whether its score needs a pass of its own, and then stands behind the features."""
+        return self.head == "calibration" and not self.predictor.scores_from_features and self._has_score()
+
     def _embedding(self) -> tuple[Sight, ...]:
-        # a method that scores by patches needs another pass for its score, which then stands behind the features
-        apart = self.head == "calibration" and not self.predictor.scores_from_features and self._has_score()
-        return (*self.predictor._embedding(), *(self.predictor._scoring() if apart else ()))
+        return (*self.predictor._embedding(), *(self.predictor._scoring() if self._scores_apart() else ()))
 
     def _has_score(self) -> bool:
         """Whether the score of the predictor below is at hand; encoders without a regressor only embed."""

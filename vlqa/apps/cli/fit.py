@@ -12,7 +12,10 @@ from vlqa.apps.cli.score import SOME_FAILED
 from vlqa.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vlqa.data.choices import Choices
+    from vlqa.data.manifest import Manifest
     from vlqa.fewshot.predictor import FewShotPredictor
+    from vlqa.fewshot.store import FeatureStore
 
 
 class Head(StrEnum):
@@ -57,6 +60,9 @@ def fit(
     direction: Annotated[
         Direction, typer.Option("--direction", help="dmos: higher opinions are worse.")
     ] = Direction.MOS,
+    features: Annotated[
+        Path | None, typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides the folds, and the rows of --labels.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
@@ -71,71 +77,61 @@ def fit(
       vlqa fit ratings.csv --images photos/ --model mini-zero --labels 100 --output mine/
       vlqa fit choices.csv --head preference --output mine/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
-    from vlqa.data.choices import holds_choices
-
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output {output} is a file; name a folder to save the model in")
-    of_model = {"weights": weights, "device": device, "batch_size": batch_size}
-    if head is Head.PREFERENCE or (head is Head.AUTO and holds_choices(labels)):
-        failed = _fit_choices(labels, images, output, model, of_model, seed)
-    else:
-        failed = _fit_opinions(labels, images, output, model, of_model, seed, count, head, direction)
-    if failed:
-        raise typer.Exit(SOME_FAILED)
-
-
-def _fit_choices(
-    labels: Path, images: Path | None, output: Path, model: str, of_model: dict[str, Any], seed: int
-) -> bool:
-    """Fit on choices and save; whether some picture failed."""
-    import numpy as np
-
-    from vlqa import FewShotPredictor, load
-    from vlqa.data.choices import Choices
-
-    choices = Choices.read(labels, images=images)
-    few = FewShotPredictor(load(model, **of_model), head=Head.PREFERENCE.value, seed=seed)
-    seen = {path: row for row, path in enumerate(dict.fromkeys([*choices.first, *choices.second]))}
-    features = few.embed(seen)
-    first, second = (features[[seen[path] for path in paths]] for paths in (choices.first, choices.second))
-    few.fit_preference_features(first, second, choices.preferred)
-    few.save(output)
-    typer.echo(f"{few.fitted_.labels} choices; {few.agreement_:.0%} of those left out are ordered as people did")
-    return not bool(np.isfinite(features).all())
-
-
-def _fit_opinions(
-    labels: Path,
-    images: Path | None,
-    output: Path,
-    model: str,
-    of_model: dict[str, Any],
-    seed: int,
-    count: int | None,
-    head: Head,
-    direction: Direction,
-) -> bool:
-    """Fit on opinions, save, and print how well labels left out were predicted; whether some picture failed."""
     import numpy as np
 
     from vlqa import FewShotPredictor, Manifest, load
+    from vlqa.data.choices import Choices, holds_choices
+    from vlqa.fewshot.store import FeatureStore
 
-    manifest = Manifest.read(labels, images=images)
-    if count is not None and count >= len(manifest):
-        raise ConfigError(
-            f"--labels {count}: {labels} has {len(manifest)} rows; leave some to test on, or the option out"
-        )
-    few = FewShotPredictor(load(model, **of_model), head=head.value, seed=seed)
-    few.check_labels(manifest.mos, direction.value)  # before minutes of work on the pictures
-    features = few.embed(manifest.paths)
-    order = np.arange(len(manifest)) if count is None else np.random.default_rng(seed).permutation(len(manifest))
-    rows, rest = order[:count], order[count:] if count is not None else order[:0]
-    chosen = manifest.subset(rows)
-    few.fit_features(features[rows], chosen.mos, mos_std=chosen.mos_std, groups=chosen.group, direction=direction.value)
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"--output {output} is a file; name a folder to save the model in")
+    store = None if features is None else FeatureStore(features)
+    choices = head is Head.PREFERENCE or (head is Head.AUTO and holds_choices(labels))
+    rated = Choices.read(labels, images=images) if choices else Manifest.read(labels, images=images)
+    predictor = load(model, weights=weights, device=device, batch_size=batch_size)
+    few = FewShotPredictor(predictor, head=Head.PREFERENCE.value if choices else head.value, seed=seed)
+    if isinstance(rated, Choices):
+        seen = _fit_choices(few, rated, store)
+    else:
+        seen = _fit_opinions(few, rated, store, count, direction.value)
     few.save(output)
-    opinions = manifest.mos[rest] if direction is Direction.MOS else -manifest.mos[rest]
+    if not np.isfinite(seen).all():
+        raise typer.Exit(SOME_FAILED)
+
+
+def _fit_choices(few: FewShotPredictor, choices: Choices, store: FeatureStore | None) -> Any:
+    """Fit on choices, and tell how many are ordered rightly; the features, of NaN for a picture that failed."""
+    from vlqa.apps.features import features_of
+
+    row = {path: number for number, path in enumerate(dict.fromkeys([*choices.first, *choices.second]))}
+    features = features_of(few, list(row), store)
+    first, second = (features[[row[path] for path in paths]] for paths in (choices.first, choices.second))
+    few.fit_preference_features(first, second, choices.preferred)
+    typer.echo(f"{few.fitted_.labels} choices; {few.agreement_:.0%} of those left out are ordered as people did")
+    return features
+
+
+def _fit_opinions(
+    few: FewShotPredictor, manifest: Manifest, store: FeatureStore | None, count: int | None, direction: str
+) -> Any:
+    """Fit on opinions, and tell how well labels left out are predicted; the features, as of `_fit_choices`."""
+    import numpy as np
+
+    from vlqa.apps.features import features_of
+
+    if count is not None and count >= len(manifest):
+        rows = f"{manifest.source} has {len(manifest)} rows"
+        raise ConfigError(f"--labels {count}: {rows}; leave some to test on, or the option out")
+    few.check_labels(manifest.mos, direction)  # before minutes of work on the pictures
+    features = features_of(few, manifest.paths, store)
+    order = np.arange(len(manifest)) if count is None else np.random.default_rng(few.seed).permutation(len(manifest))
+    chosen, rest = manifest.subset(order[:count]), order[len(order) if count is None else count :]
+    few.fit_features(
+        features[order[:count]], chosen.mos, mos_std=chosen.mos_std, groups=chosen.group, direction=direction
+    )
+    opinions = manifest.mos[rest] if direction == "mos" else -manifest.mos[rest]
     _print(few, few.predict_features(features[rest]), opinions)
-    return not bool(np.isfinite(features).all())
+    return features
 
 
 def _print(few: FewShotPredictor, scores: Any, mos: Any) -> None:

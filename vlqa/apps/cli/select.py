@@ -6,7 +6,7 @@ import csv
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,6 +49,9 @@ def select(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV of path and an empty mos, to be filled in.")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides what is random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
@@ -60,9 +63,13 @@ def select(
       vlqa select holiday/ --count 25 --output ratings.csv
       vlqa select "shots/*.jpg" --count 50 --strategy kinds
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
+    import numpy as np
+
     from vlqa import load
+    from vlqa.apps.features import features_of
     from vlqa.apps.pictures import find_pictures
     from vlqa.fewshot.selection import select as choose
+    from vlqa.fewshot.store import FeatureStore
 
     if output is not None and output.is_dir():
         raise ConfigError(f"--output {output} is a directory; name a CSV file")
@@ -70,7 +77,8 @@ def select(
     pictures = list(find_pictures(paths))
     if not pictures:
         raise ConfigError("no pictures found; name picture files, folders that hold some, or globs that match some")
-    candidates = candidates_of(predictor, pictures, strategy.value, seed)
+    rows = features_of(predictor, pictures, None if features is None else FeatureStore(features))
+    candidates = _candidates(predictor, pictures, np.asarray(rows, np.float64), strategy, seed)
     chosen = [pictures[row] for row in choose(candidates, count, strategy.value)]
     if output is None:
         typer.echo("\n".join(chosen))
@@ -80,19 +88,18 @@ def select(
         raise typer.Exit(SOME_FAILED)
 
 
-def candidates_of(predictor: ImagePredictor, pictures: list[str], strategy: str, seed: int) -> Candidates:
-    """What a strategy chooses by; pictures are looked at twice only where features alone do not tell it."""
-    import numpy as np
-
+def _candidates(
+    predictor: ImagePredictor, pictures: list[str], features: Any, strategy: Strategy, seed: int
+) -> Candidates:
+    """What a strategy chooses by; pictures are looked at again only where features alone do not tell it."""
     from vlqa.fewshot.selection import Candidates, ranks_apart
 
-    features = np.asarray(predictor.embed(pictures), np.float64)
     score = predictor.predict_features(features) if predictor.scores_from_features else None
     disagreement = kinds = None
-    if strategy == Strategy.DISAGREEMENT:
+    if strategy is Strategy.DISAGREEMENT:
         told = [(record.high, record.low) for record in predictor.assess(pictures)]
         disagreement = ranks_apart(told)
-    if strategy == Strategy.KINDS:
+    if strategy is Strategy.KINDS:
         stored = predictor.scores_from_features
         records = predictor.assess_features(features) if stored else predictor.assess(pictures)
         named = [(record.scene, record.distortion) for record in records]
