@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vlqa import artifacts
 from vlqa.errors import ConfigError
+from vlqa.fewshot.below import OnFeatures
 from vlqa.fewshot.choosing import Table
 from vlqa.fewshot.estimator import Estimator
 from vlqa.fewshot.fitted import Fitted, Reader, fit_table, reads_score
@@ -25,7 +26,7 @@ from vlqa.fewshot.fitting import HEADS, Labelled
 from vlqa.fewshot.heads import Matrix, Vector
 from vlqa.fewshot.labels import checked_mos, numbered, warn_of_direction, weights_from
 from vlqa.fewshot.preferences import fit_choices, wins
-from vlqa.predictors.base import ImagePredictor, Reading, Sight
+from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.given import as_iterable
 from vlqa.predictors.unfitted import not_fitted
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 AUTO, PREFERENCE = "auto", "preference"
 
 
-class FewShotPredictor(Estimator, ImagePredictor):
+class FewShotPredictor(Estimator, OnFeatures):
     """Scores images by a head fitted on few rated pictures, with intervals; an estimator in scikit-learn's manner.
 
     The constructor only stores; `fit` learns, and what it learned ends in an underscore. Features are those of the
@@ -187,24 +188,9 @@ class FewShotPredictor(Estimator, ImagePredictor):
         return save(self, directory, half=half)
 
     @property
-    def width(self) -> int:  # type: ignore[override]
-        """Of a row of features."""
-        return sum(sight.width for sight in self._embedding())
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Of the model below."""
-        return self.predictor.name
-
-    @property
-    def reading(self) -> Reading:  # type: ignore[override]
-        """How pictures are read and batched."""
-        return self.predictor.reading
-
-    @property
-    def feature_slices(self) -> Mapping[str, slice]:  # type: ignore[override]
-        """Where each view's part lies in a row of features."""
-        return self.predictor.feature_slices
+    def score_apart(self) -> bool:
+        """Whether the score of a predictor that scores by patches is read too: calibration reads nothing else."""
+        return self.head == "calibration"
 
     @property
     def scale(self) -> tuple[float, float]:  # type: ignore[override]
@@ -221,45 +207,6 @@ class FewShotPredictor(Estimator, ImagePredictor):
         numbers = {name: torch.from_numpy(np.array(value)) for name, value in fitted.reader.head.tensors().items()}
         columns = [list(fitted.reader.columns.parts), fitted.reader.columns.gain]
         return artifacts.digest_json([self.method, self.predictor.digest, columns, artifacts.digest_tensors(numbers)])
-
-    @property
-    def features_digest(self) -> str:
-        """SHA-256 (hex) of all that decides a row of `embed`: that of the predictor below."""
-        if self._scores_apart():
-            return artifacts.digest_json([self.predictor.features_digest, self.predictor.digest])
-        return self.predictor.features_digest
-
-    @property
-    def feature_sources(self) -> tuple[ImagePredictor, ...]:
-        """Those of the predictor below, so that a store serves both."""
-        return (self,) if self._scores_apart() else self.predictor.feature_sources
-
-    def _scores_apart(self) -> bool:
-        """Whether its score needs a pass of its own, and then stands behind the features."""
-        return self.head == "calibration" and not self.predictor.scores_from_features and self._has_score()
-
-    def _embedding(self) -> tuple[Sight, ...]:
-        return (*self.predictor._embedding(), *(self.predictor._scoring() if self._scores_apart() else ()))
-
-    def _has_score(self) -> bool:
-        """Whether the score of the predictor below is at hand; encoders without a regressor only embed."""
-        from sklearn.exceptions import NotFittedError
-
-        if not self.predictor.scores_from_features and self.head != "calibration":
-            return False
-        try:
-            self.predictor._scoring()
-            self.predictor._reader(False, None)
-        except NotFittedError:
-            return False
-        return True
-
-    def _own_score(self, rows: Matrix) -> Vector | None:
-        if not self._has_score():
-            return None
-        below = self.predictor.width
-        read = rows[:, :below] if self.predictor.scores_from_features else rows[:, below:]
-        return self.predictor._score(torch.from_numpy(np.ascontiguousarray(read, dtype=np.float32))).double().numpy()
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return torch.from_numpy(self._read([self._learned().reader], features)[:, 0])
@@ -291,13 +238,6 @@ class FewShotPredictor(Estimator, ImagePredictor):
             if ends is not None and np.isfinite(ends[number]).all():
                 row["interval"] = (float(ends[number, 0]), float(ends[number, 1]))
         return told
-
-    def _told_below(self, features: Tensor) -> list[dict[str, Any]]:
-        """What the predictor below tells of scenes, distortions and its two views."""
-        if not self._has_score():
-            return [{} for _ in features]
-        own = features if self.predictor.scores_from_features else features[:, self.predictor.width :]
-        return self.predictor._details(own)
 
     def _reader(self, explain: bool, attributes: Prompts | None) -> Self:
         self._learned()
