@@ -276,6 +276,8 @@ def test_a_model_is_saved_merged(tmp_path: Path) -> None:
     built.adapters.use(None)
     bare = one.digest
     built.adapters.use("one")
+    save(one, tmp_path / "merged")
+    assert (tmp_path / "merged" / "adapters").exists()
     save(one, tmp_path / "merged", merge=True)
     assert len({one.digest, digest, bare}) == 3
     assert not (tmp_path / "merged" / "adapters").exists()

@@ -185,6 +185,8 @@ def _write(
         for name in adapters.names:
             adapters.write(name, folder / prompted.ADAPTERS / name)
     artifacts.write_json(folder / CONFIG, config)
+    if not adapters:
+        shutil.rmtree(folder / prompted.ADAPTERS, ignore_errors=True)  # of the model that stood here before
 
 
 def _shrinks(name: str, tensor: torch.Tensor) -> bool:

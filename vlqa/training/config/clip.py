@@ -19,7 +19,7 @@ class LoraConfig(Strict):
     """A low-rank adapter; see `LoraOptions`."""
 
     name: str = Field(default="tuned", pattern=r"^[\w-]+$")
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=4096)
     alpha: float = Field(default=16.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     towers: tuple[Tower, ...] = Field(default=("image",), min_length=1)
