@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vlqa.errors import ConfigError
 from vlqa.evaluation import group_folds
 from vlqa.fewshot.heads import Head, KernelHead, LinearHead, Matrix, MonotoneHead, Vector, squared_distances
-from vlqa.fewshot.smoothing import LARGEST, Smoother
+from vlqa.fewshot.smoothing import Smoother
 
 GREPQ_ALPHAS = (0.1, 1.0, 10.0, 100.0)
 """GRepQ's α of ridge regression on raw features (arXiv 2312.04838)."""
@@ -84,25 +84,12 @@ def fit_ridge(labelled: Labelled) -> Fit:
     x = x - centre
     size = float(np.average(np.square(x).sum(axis=1), weights=weights))
     alphas = sorted({*GREPQ_ALPHAS, *(share * size for share in _RELATIVE_ALPHAS)} - {0.0})
-    if len(x) > LARGEST:
-        return _ridge_by_folds(labelled, alphas)
-    smoother = Smoother(x @ x.T, weights, labelled.apart)
+    smoother = Smoother.of_features(x, weights, labelled.apart)
     predicted = [smoother.left_out(y, alpha) for alpha in alphas]
     best = int(np.argmin([_error(labelled, guess) for guess in predicted]))
-    dual, intercept = smoother.fitted(y, alphas[best])
-    coefficients = dual @ x
-    head = LinearHead(coefficients, intercept - float(coefficients @ centre))
-    return Fit(head, predicted[best], {"alpha": alphas[best]})
-
-
-def _ridge_by_folds(labelled: Labelled, alphas: list[float]) -> Fit:
-    from sklearn.linear_model import Ridge
-
-    def fit(rows: Labelled, alpha: float) -> LinearHead:
-        model = Ridge(alpha=alpha).fit(rows.features, rows.mos, sample_weight=rows.weights)
-        return LinearHead(model.coef_, float(model.intercept_))
-
-    return _best_of(labelled, [(fit, {"alpha": alpha}) for alpha in alphas])
+    coefficients = smoother.dual(y, alphas[best]) @ x
+    intercept = float(np.average(y, weights=weights) - coefficients @ centre)
+    return Fit(LinearHead(coefficients, intercept), predicted[best], {"alpha": alphas[best]})
 
 
 def fit_elastic_net(labelled: Labelled) -> Fit:
@@ -135,13 +122,14 @@ def fit_gaussian_process(labelled: Labelled) -> Fit:
     best: tuple[float, Fit] | None = None
     for reach in _REACHES:
         gamma = 1 / (2 * reach * typical)
-        smoother = Smoother(np.exp(-gamma * distances), weights, labelled.apart)
+        kernel = np.exp(-gamma * distances)
+        smoother = Smoother.of_kernel(kernel, weights, labelled.apart)
         for noise in _NOISES:
             predicted = smoother.left_out(y, noise / reach)
             error = _error(labelled, predicted)
             if best is None or error < best[0]:
-                dual, intercept = smoother.fitted(y, noise / reach)
-                head = KernelHead(x, dual, gamma, intercept)
+                dual = smoother.dual(y, noise / reach)
+                head = KernelHead(x, dual, gamma, float(np.average(y - kernel @ dual, weights=weights)))
                 best = error, Fit(head, predicted, {"reach": reach, "noise": noise})
     assert best is not None
     return best[1]
