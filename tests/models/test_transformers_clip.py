@@ -166,3 +166,17 @@ def test_a_saved_model_finds_its_tokenizer_from_any_place(
     monkeypatch.chdir(tmp_path)
     again = vlqa.load(tmp_path / "model", device="cpu")
     assert again.backbone.tokenizer(TEXTS).shape == (2, 8)
+
+
+def test_a_saved_model_keeps_its_tokenizer(siglip: Path, tmp_path: Path) -> None:
+    shutil.copytree(siglip, tmp_path / "source")
+    first = vlqa.load("clip-iqa", weights=tmp_path / "source", device="cpu")
+    expected = first.predict(pictures(2))
+    vlqa.save(first, tmp_path / "model")
+    shutil.rmtree(tmp_path / "source")
+    again = vlqa.load(tmp_path / "model", device="cpu")
+    assert again.digest == first.digest
+    assert again.backbone.tokenizer(TEXTS).tolist() == first.backbone.tokenizer(TEXTS).tolist()
+    assert again.predict(pictures(2)).tolist() == expected.tolist()
+    vlqa.save(again, tmp_path / "copy")
+    assert (tmp_path / "copy" / "tokenizer" / "tokenizer.json").is_file()

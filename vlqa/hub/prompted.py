@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +17,12 @@ import torch
 from torch import Tensor
 
 from vlqa import artifacts
-from vlqa.errors import ConfigError, naming
+from vlqa.errors import CheckpointError, ConfigError, naming
 from vlqa.hub.options import common_options
 from vlqa.hub.table import ModelRow
 from vlqa.models import lora
 from vlqa.models.clip import ClipBackbone, build_backbone, download_weights
+from vlqa.models.hub_tokenizer import HubTokenizer
 from vlqa.models.learned_context import LearnedContext
 from vlqa.predictors.antonym import AntonymPredictor
 from vlqa.predictors.multitask import MultitaskPredictor
@@ -30,6 +33,8 @@ from vlqa.prompts import PromptSet
 ADAPTERS = "adapters"
 """Folder of a model's adapters, each in a folder of its name."""
 
+TOKENIZER = "tokenizer"
+"""Folder of a tokenizer that is not part of a package."""
 
 _VECTORS = "context.vectors"
 
@@ -163,12 +168,29 @@ def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Pat
     weights = dict(weights)
     vectors = weights.pop(_VECTORS, None)
     backbone = build_backbone(config["backbone"], weights=weights, copy_weights=False)
+    if isinstance(backbone.tokenizer, HubTokenizer) and (folder / TOKENIZER).is_dir():
+        backbone.tokenizer.kept_in(folder / TOKENIZER)
     view = view_from_dict(config["view"], backbone)
     kept = config.get("adapters", {"names": [], "active": None})
     adapters = {name: folder / ADAPTERS / name for name in kept["names"]}
     prompts = PromptSet.from_dict(config["prompts"])
     context = None if vectors is None else LearnedContext(vectors, prompts.pairs[0], backbone)
     return PromptParts(config["name"], backbone, prompts, view, adapters, kept["active"], context)
+
+
+def write_beside(backbone: ClipBackbone, folder: Path) -> None:
+    """Adapters, and a tokenizer that would otherwise be looked for where it came from, into a model's folder.
+
+    A tokenizer whose source is out of reach stays where it is: the configuration names it.
+    """
+    if isinstance(backbone.tokenizer, HubTokenizer):
+        with contextlib.suppress(CheckpointError):
+            backbone.tokenizer.save(folder / TOKENIZER)
+    if adapters := backbone.adapters:
+        for name in adapters.names:
+            adapters.write(name, folder / ADAPTERS / name)
+    else:
+        shutil.rmtree(folder / ADAPTERS, ignore_errors=True)  # of a model that stood here before
 
 
 def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -21,8 +21,8 @@ from vlqa._version import __version__
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import prompted, table
 from vlqa.hub.parts import ModelParts, published
+from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.clip_hub import fetch
-from vlqa.models.lora import Adapters
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.ensemble import vision_language_view
 from vlqa.prompts import Prompts, PromptSet
@@ -138,13 +138,13 @@ def save(
     target = Path(directory)
     _check_target(target)
     if target.is_dir() and any(target.iterdir()):
-        _write(target, state, config, adapters)
+        _write(target, state, config, high.backbone if high else None)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         temporary.chmod(0o755)  # mkdtemp makes folders private
-        _write(temporary, state, config, adapters)
+        _write(temporary, state, config, high.backbone if high else None)
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -178,15 +178,12 @@ def _versions() -> dict[str, str]:
 
 
 def _write(
-    folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any], adapters: Adapters | None
+    folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any], backbone: ClipBackbone | None
 ) -> None:
     artifacts.write_tensors(folder / WEIGHTS, state)
-    if adapters:
-        for name in adapters.names:
-            adapters.write(name, folder / prompted.ADAPTERS / name)
+    if backbone is not None:
+        prompted.write_beside(backbone, folder)
     artifacts.write_json(folder / CONFIG, config)
-    if not adapters:
-        shutil.rmtree(folder / prompted.ADAPTERS, ignore_errors=True)  # of the model that stood here before
 
 
 def _shrinks(name: str, tensor: torch.Tensor) -> bool:
@@ -211,7 +208,7 @@ def _parts(model: str, weights: str | os.PathLike[str] | None, prompts: PromptSe
     if (folder / CONFIG).is_file():
         return _directory(folder)
     if not folder.exists() and _REPOSITORY.fullmatch(model):
-        wanted = [CONFIG, WEIGHTS, f"{prompted.ADAPTERS}/*"]
+        wanted = [CONFIG, WEIGHTS, f"{prompted.ADAPTERS}/*", f"{prompted.TOKENIZER}/*"]
         what = f"no folder {model} here, and the hub repository {model}"
         fetched = fetch(lambda: huggingface_hub.snapshot_download(model, allow_patterns=wanted), what)
         return _directory(Path(fetched))

@@ -15,6 +15,7 @@ from vlqa.errors import ConfigError, VLQAError
 from vlqa.models import clip_hub, clip_weights, transformers_clip
 from vlqa.models.attention_pool import AttentionPool
 from vlqa.models.clip_backbone import ClipBackbone
+from vlqa.models.hub_tokenizer import HubTokenizer
 from vlqa.models.loading import WithoutStartValues, check_names, find_state_dict
 
 __all__ = ["ClipBackbone", "bpe_tokenizer", "build_backbone", "download_weights", "resolve_architecture"]
@@ -269,26 +270,15 @@ def _tokenizer(text_cfg: Mapping[str, Any]) -> Any:
         return PrunedTokenizer(text_cfg["vocabulary"], length, text_cfg.get("untaught", ()))
     options = text_cfg.get("tokenizer_kwargs") or {}
     if name := text_cfg.get("hf_tokenizer_name"):
-        return _HubTokenizer(name, context_length=length, tokenizer_mode=text_cfg.get("tokenizer_mode"), **options)
+        options = {"context_length": length, "tokenizer_mode": text_cfg.get("tokenizer_mode"), **options}
+        return HubTokenizer(name, functools.partial(_read_tokenizer, **options))
     return functools.partial(bpe_tokenizer(**options), context_length=length)
 
 
-class _HubTokenizer:
-    """A tokenizer that transformers fetches from the hub when the first text comes: images alone need no network."""
+def _read_tokenizer(source: str, **options: Any) -> Any:
+    import open_clip
 
-    def __init__(self, name: str, **options: Any) -> None:
-        self.name = name
-        self.options = options
-
-    def __call__(self, texts: list[str]) -> Tensor:
-        return self._fetched(texts)
-
-    @functools.cached_property
-    def _fetched(self) -> Any:
-        import open_clip
-
-        build = functools.partial(open_clip.tokenizer.HFTokenizer, self.name, **self.options)
-        return clip_hub.fetch(build, f"tokenizer {self.name}")
+    return open_clip.tokenizer.HFTokenizer(source, **options)
 
 
 @functools.cache
