@@ -104,7 +104,7 @@ def cross_validated(table: Table, head: str) -> tuple[Chosen, Held]:
 
 
 def fit_table(table: Table, head: str, scale: tuple[float, float]) -> Fitted:
-    """Fit a head; "auto" is never worse than the predictor's own score on its own folds.
+    """Fit a head; "auto" is never worse on its own folds than the predictor's own score, calibrated on the same folds.
 
     Raises:
         ConfigError: `calibration` of a predictor that has no score.
@@ -115,10 +115,10 @@ def fit_table(table: Table, head: str, scale: tuple[float, float]) -> Fitted:
         )
     chosen, held = cross_validated(table, head)
     if head == "auto" and table.score is not None and np.ptp(table.score) > 0:
-        own = srcc(table.score, table.labelled.mos)
-        if not held.srcc >= own:
-            chosen, held = cross_validated(table, "calibration")
-            found = f"no head on {len(held.mos)} labels ranks better than the model's own score (SRCC {own:.3f})"
+        own, of_own = cross_validated(table, "calibration")  # on the same folds, or chance in them decides
+        if not held.srcc >= of_own.srcc:
+            chosen, held = own, of_own
+            found = f"no head on {len(held.mos)} labels ranks better than the model's own score (SRCC {held.srcc:.3f})"
             warnings.warn(f"{found}, which is used, on the scale of the labels; give more labels", stacklevel=4)
     strangers = Strangers.of(table.labelled.features, table.labelled.seed)
     return Fitted(chosen.name, Reader.of(chosen), held, strangers, scale, len(held.mos))

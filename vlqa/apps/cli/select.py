@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Strategy(StrEnum):
     """How pictures are chosen."""
 
-    FACILITY = "facility"
     K_CENTRE = "k-centre"
+    FACILITY = "facility"
     DISAGREEMENT = "disagreement"
     KINDS = "kinds"
     RANDOM = "random"
@@ -38,10 +38,10 @@ def select(
         typer.Option(
             "--strategy",
             "-s",
-            help="facility: resemble all others; k-centre: far apart; disagreement: of the two views; "
+            help="k-centre: far apart; facility: resemble all others; disagreement: of the two views; "
             "kinds: each scene and distortion in turn.",
         ),
-    ] = Strategy.FACILITY,
+    ] = Strategy.K_CENTRE,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `vlqa models`, or a saved model's folder.")
     ] = "mini",
