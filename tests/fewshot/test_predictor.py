@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 import vlqa
 from tests.predictors.test_ensemble import TRUNK, both, views
 from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
-from vlqa.errors import ConfigError, ImageWarning
+from vlqa.errors import CheckpointError, ConfigError, ImageWarning
 from vlqa.fewshot.predictor import FewShotPredictor
 from vlqa.models.image_encoder import build_encoder
 from vlqa.predictors.multitask import MultitaskPredictor
@@ -251,3 +252,35 @@ def test_repeated_choices_are_left_out_together(rows: Any) -> None:
     by_chance = np.repeat(np.random.default_rng(0).choice(["a", "b"], 40), 8)
     few = FewShotPredictor(base()).fit_preference_features(first, second, by_chance)
     assert few.agreement_ < 0.75  # each alone, the seven others would have told it
+
+
+def test_a_head_on_a_bare_encoder_has_no_attributes() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, unfitted().width))
+    few = FewShotPredictor(unfitted(), head="ridge").fit_features(rows, rows[:, 0])
+    with pytest.raises(ConfigError, match="has no attributes"):
+        few.assess_features(rows, attributes="clip_iqa")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("scale",), []),
+        (("scale",), ["a", "b"]),
+        (("head", "limit"), "far"),
+        (("head", "all", "gain"), "1"),
+        (("head", "all", "parts"), ["nothing"]),
+        (("head", "all", "parts"), []),
+        (("head", "folds"), []),
+        (("options", "further"), 1),
+    ],
+)
+def test_an_edited_configuration_is_refused(rows: Any, tmp_path: Path, path: tuple[str, ...], value: Any) -> None:
+    few = FewShotPredictor(base(), head="ridge").fit_features(rows[:20], ratings(rows[:20]))
+    file = few.save(tmp_path / "mine") / "config.json"
+    config = part = json.loads(file.read_text())
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError):
+        vlqa.load(tmp_path / "mine")

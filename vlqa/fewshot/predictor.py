@@ -246,6 +246,8 @@ class FewShotPredictor(Estimator, OnFeatures):
         reader.explains = explain
         if self._has_score():
             reader.predictor = self.predictor._reader(explain, attributes)
+        elif attributes is not None:
+            raise ConfigError(f"the head on {self.name} reads features alone, so it has no attributes; leave them out")
         return reader
 
     def _learned(self) -> Fitted:
