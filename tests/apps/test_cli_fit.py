@@ -106,3 +106,22 @@ def test_missing_pictures_are_left_out(ratings: Path, tiny_model: Path) -> None:
 def test_a_file_is_no_folder(ratings: Path, tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match="is a file; name a folder"):
         raise run("fit", ratings, "--model", tiny_model, "--output", ratings).exception
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--labels", 3), "choices are all read"), (("--head", "ridge"), "which --head ridge cannot read")],
+)
+def test_options_that_choices_have_not(
+    ratings: Path, tiny_model: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    choices = ratings.parent / "choices.csv"
+    choices.write_text("path_a,path_b,preferred\n0.png,1.png,a\n")
+    with pytest.raises(ConfigError, match=message):
+        raise fit(choices, tiny_model, *arguments).exception
+
+
+def test_a_fitted_model_is_no_model_below(ratings: Path, tiny_model: Path) -> None:
+    assert fit(ratings, tiny_model, "--head", "ridge").exit_code == 0
+    with pytest.raises(ConfigError, match="a few-shot model itself"):
+        raise run("fit", ratings, "--model", ratings.parent / "mine", "--output", ratings.parent / "other").exception

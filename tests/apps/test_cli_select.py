@@ -42,3 +42,8 @@ def test_a_broken_picture_is_passed_over(folder: Path, tiny_model: Path) -> None
 def test_what_cannot_be_chosen(folder: Path, tiny_model: Path, arguments: tuple[object, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         raise run(folder, "--model", tiny_model, *arguments).exception
+
+
+def test_a_picture_named_twice_is_chosen_once(folder: Path, tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot choose 2 of 1"):
+        raise run(folder / "a.png", folder / "a.png", "--count", 2, "--model", tiny_model).exception

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 import vlqa
 from tests.predictors.test_ensemble import TRUNK, both, views
 from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
-from vlqa.errors import ConfigError, ImageWarning
+from vlqa.errors import CheckpointError, ConfigError, ImageWarning
 from vlqa.fewshot.predictor import FewShotPredictor
 from vlqa.models.image_encoder import build_encoder
 from vlqa.predictors.multitask import MultitaskPredictor
@@ -211,3 +212,75 @@ def test_two_hundred_labels_take_less_than_two_seconds(rows: Any) -> None:
     began = time.perf_counter()
     FewShotPredictor(base()).fit_features(features, ratings(features))
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize("given", [{"mos_std": [1.0] * 149}, {"groups": ["a"] * 149}, {"mos_std": ["wide"] * 150}])
+def test_other_numbers_of_groups_and_deviations_are_told(rows: Any, given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="150"):
+        FewShotPredictor(base()).fit_features(rows, ratings(rows), **given)
+
+
+def test_one_picture_outside_a_group_cannot_judge_it(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="all pictures but one are of one group"):
+        FewShotPredictor(base()).fit_features(rows[:5], ratings(rows[:5]), groups=list("aaaab"))
+
+
+@pytest.mark.parametrize("head", ["ridge", "svr", "calibration"])
+def test_extreme_deviations_leave_scores_finite(rows: Any, head: str) -> None:
+    few = FewShotPredictor(base(), head=head)
+    few.fit_features(rows[:40], ratings(rows[:40]), mos_std=[1e-300] * 30 + [1e300] * 9 + [0.0])
+    assert np.isfinite(few.predict_features(rows)).all()
+
+
+def test_opinions_beyond_arithmetic_are_refused(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="found 1e\\+300"):
+        FewShotPredictor(base()).fit_features(rows[:40], np.r_[1e300, ratings(rows[:39])])
+
+
+def test_a_name_is_no_predictor(rows: Any) -> None:
+    with pytest.raises(ConfigError, match=r"what vlqa\.load gives, found 'mini'"):
+        FewShotPredictor("mini").fit_features(rows, ratings(rows))  # type: ignore[arg-type]
+
+
+def test_ties_alone_prefer_nothing(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="prefer no picture"):
+        FewShotPredictor(base()).fit_preference_features(rows[:40], rows[40:80], ["tie"] * 40)
+
+
+def test_repeated_choices_are_left_out_together(rows: Any) -> None:
+    first, second = np.repeat(rows[:40], 8, axis=0), np.repeat(rows[40:80], 8, axis=0)
+    by_chance = np.repeat(np.random.default_rng(0).choice(["a", "b"], 40), 8)
+    few = FewShotPredictor(base()).fit_preference_features(first, second, by_chance)
+    assert few.agreement_ < 0.75  # each alone, the seven others would have told it
+
+
+def test_a_head_on_a_bare_encoder_has_no_attributes() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, unfitted().width))
+    few = FewShotPredictor(unfitted(), head="ridge").fit_features(rows, rows[:, 0])
+    with pytest.raises(ConfigError, match="has no attributes"):
+        few.assess_features(rows, attributes="clip_iqa")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("scale",), []),
+        (("scale",), ["a", "b"]),
+        (("head", "limit"), "far"),
+        (("head", "all", "gain"), "1"),
+        (("head", "all", "parts"), ["nothing"]),
+        (("head", "all", "parts"), []),
+        (("head", "folds"), []),
+        (("options", "further"), 1),
+    ],
+)
+def test_an_edited_configuration_is_refused(rows: Any, tmp_path: Path, path: tuple[str, ...], value: Any) -> None:
+    few = FewShotPredictor(base(), head="ridge").fit_features(rows[:20], ratings(rows[:20]))
+    file = few.save(tmp_path / "mine") / "config.json"
+    config = part = json.loads(file.read_text())
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError):
+        vlqa.load(tmp_path / "mine")

@@ -15,6 +15,7 @@ from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
 from vlqa.fewshot import store as module
 from vlqa.fewshot.rescore import rescore
+from vlqa.fewshot.shards import FeatureTable, write
 from vlqa.fewshot.store import FeatureStore
 from vlqa.models.image_encoder import build_encoder
 from vlqa.models.lora import Adapters, LoraOptions
@@ -334,3 +335,10 @@ def test_a_failing_duplicate_fails_too(tmp_path) -> None:
     assert all(row.error is not None and row.features is None for row in rows)
     with pytest.raises(VLQAError, match="all 2 images fail"):
         store.features(quality(), [tmp_path / "a.png", tmp_path / "b.png"])
+
+
+def test_rows_without_features_are_damage(tmp_path: Path) -> None:
+    none = pa.array([None], pa.list_(pa.float32(), 3))
+    write(tmp_path, pa.table({"image": pa.array([b"x" * 32], pa.binary(32)), "features": none}))
+    with pytest.raises(ConfigError, match="damaged \\(1 rows without features"):
+        FeatureTable(tmp_path, 3).rows([b"x" * 32])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vlqa import artifacts
+from vlqa.errors import ConfigError
 from vlqa.fewshot.heads import Matrix, Vector
 from vlqa.predictors.base import ImagePredictor, Reading, Sight
 
@@ -66,6 +67,8 @@ class OnFeatures(ImagePredictor):
         return self.score_apart and not self.predictor.scores_from_features and self._has_score()
 
     def _embedding(self) -> tuple[Sight, ...]:
+        if not isinstance(self.predictor, ImagePredictor):
+            raise ConfigError(f"predictor must be what vlqa.load gives, found {self.predictor!r}")
         return (*self.predictor._embedding(), *(self.predictor._scoring() if self._scores_apart() else ()))
 
     def _has_score(self) -> bool:

@@ -17,6 +17,9 @@ Direction: TypeAlias = Literal["mos", "dmos"]
 FEWEST = 5
 """Labels that can be fitted at all."""
 
+_LARGEST = 1e100  # opinion whose square, and sums of them, are numbers still
+_WIDEST = 1e3  # typical deviations beyond which a larger one makes no opinion less sure: weights must not vanish
+
 _DISAGREES = -0.2  # SRCC with the model's own score below which labels are likely turned round
 
 
@@ -41,6 +44,9 @@ def checked_mos(mos: npt.ArrayLike, count: int, direction: str) -> Vector:
         raise ConfigError(f"expected one opinion for each of {count} pictures, found shape {opinions.shape}")
     if np.isinf(opinions).any():
         raise ConfigError(f"mos must be finite, found {opinions[np.isinf(opinions)][0]}; leave that picture out")
+    if (np.abs(opinions) > _LARGEST).any():
+        largest = opinions[np.nanargmax(np.abs(opinions))]
+        raise ConfigError(f"mos must be within ±{_LARGEST:g}, found {largest:g}; use another unit or leave it out")
     known = opinions[np.isfinite(opinions)]
     if len(known) < FEWEST:
         raise ConfigError(f"at least {FEWEST} rated pictures are needed to fit, found {len(known)}; 25 give a start")
@@ -53,17 +59,25 @@ def weights_from(mos_std: npt.ArrayLike | None, count: int) -> Vector:
     """Weights, with mean 1, of opinions whose raters differed by `mos_std`: 1 / (typical variance + own variance).
 
     Raises:
-        ConfigError: another number of them, or negative ones.
+        ConfigError: another number of them, no numbers, or negative ones.
     """
     if mos_std is None:
         return np.ones(count)
-    spread = np.asarray(mos_std, dtype=np.float64)
-    if spread.shape != (count,) or (spread < 0).any():
-        raise ConfigError(f"mos_std must be {count} deviations of 0 or more, one a picture; NaN where unknown")
-    typical = float(np.nanmedian(spread)) if np.isfinite(spread).any() else 0.0
+    wanted = f"mos_std must be {count} deviations of 0 or more, one a picture; NaN where unknown"
+    try:
+        spread = np.asarray(mos_std, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(wanted) from None
+    if spread.shape != (count,):
+        raise ConfigError(f"{wanted}; found shape {spread.shape}")
+    if (spread < 0).any():
+        raise ConfigError(f"{wanted}; found {np.nanmin(spread):g}")
+    known = np.isfinite(spread)
+    typical = float(np.median(spread[known])) if known.any() else 0.0
     if typical == 0:
         return np.ones(count)
-    weights = 1 / (typical**2 + np.where(np.isfinite(spread), spread, typical) ** 2)
+    ratio = np.clip(np.where(known, spread, typical), 0, _WIDEST * typical) / typical
+    weights = 1 / (1 + ratio**2)
     return weights / weights.mean()
 
 
@@ -71,17 +85,22 @@ def numbered(groups: npt.ArrayLike | None, count: int) -> npt.NDArray[np.intp]:
     """A number for each row, the same for rows of one group.
 
     Raises:
-        ConfigError: another number of them, or fewer than two groups.
+        ConfigError: another number of them.
     """
     if groups is None:
         return np.arange(count)
     names = np.asarray(groups).astype(str)
     if names.shape != (count,):
         raise ConfigError(f"groups must name one group for each of {count} pictures, found shape {names.shape}")
-    group = np.unique(names, return_inverse=True)[1]
-    if group.max() < 1:
-        raise ConfigError("all pictures are of one group, so that nothing is left to judge a fit by; give others too")
-    return group
+    return np.unique(names, return_inverse=True)[1]
+
+
+def check_groups(groups: npt.NDArray[np.intp]) -> None:
+    """Raise the ConfigError of groups without the largest of which fewer than two labels are left."""
+    rest = len(groups) - int(np.bincount(np.unique(groups, return_inverse=True)[1]).max())
+    if rest < 2:
+        found = "all pictures are" if rest == 0 else "all pictures but one are"
+        raise ConfigError(f"{found} of one group, so that nothing is left to judge a fit by; give others too")
 
 
 def warn_of_direction(score: Vector | None, mos: Vector) -> None:

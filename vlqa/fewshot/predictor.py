@@ -24,7 +24,7 @@ from vlqa.fewshot.estimator import Estimator
 from vlqa.fewshot.fitted import Fitted, Reader, fit_table, reads_score
 from vlqa.fewshot.fitting import HEADS, Labelled
 from vlqa.fewshot.heads import Matrix, Vector
-from vlqa.fewshot.labels import checked_mos, numbered, warn_of_direction, weights_from
+from vlqa.fewshot.labels import check_groups, checked_mos, numbered, warn_of_direction, weights_from
 from vlqa.fewshot.preferences import fit_choices, wins
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.given import as_iterable
@@ -97,6 +97,7 @@ class FewShotPredictor(Estimator, OnFeatures):
         """
         listed = list(as_iterable(images))
         self.check_labels(mos, direction, len(listed))  # before minutes of work on the pictures
+        weights_from(mos_std, len(listed)), numbered(groups, len(listed))
         return self.fit_features(self.embed(listed), mos, mos_std=mos_std, groups=groups, direction=direction)
 
     def fit_features(
@@ -111,11 +112,11 @@ class FewShotPredictor(Estimator, OnFeatures):
         """As `fit`, from what `embed` gave, (n, d); rows of NaN are left out."""
         rows = self._rows(features).double().numpy()
         opinions = self.check_labels(mos, direction, len(rows))
+        weights, group = weights_from(mos_std, len(rows)), numbered(groups, len(rows))
         usable = np.isfinite(rows).all(axis=1) & np.isfinite(opinions)
-        rows, opinions = rows[usable], opinions[usable]
-        opinions = checked_mos(opinions, len(rows), "mos")
-        group = numbered(None if groups is None else np.asarray(groups)[usable], len(rows))
-        weights = weights_from(None if mos_std is None else np.asarray(mos_std, float)[usable], len(rows))
+        rows, weights, group = rows[usable], weights[usable] / weights[usable].mean(), group[usable]
+        opinions = checked_mos(opinions[usable], len(rows), "mos")
+        check_groups(group)
         score = self._own_score(rows)
         warn_of_direction(score, opinions)
         table = Table(Labelled(rows, opinions, weights, group, self.seed), score, self.predictor.feature_slices)
@@ -245,6 +246,8 @@ class FewShotPredictor(Estimator, OnFeatures):
         reader.explains = explain
         if self._has_score():
             reader.predictor = self.predictor._reader(explain, attributes)
+        elif attributes is not None:
+            raise ConfigError(f"the head on {self.name} reads features alone, so it has no attributes; leave them out")
         return reader
 
     def _learned(self) -> Fitted:

@@ -35,7 +35,7 @@ def fit_worth(first: Matrix, second: Matrix, won: Vector, seed: int) -> tuple[Li
     """Bradley and Terry's model with a linear worth: P(a over b) = σ(w·(x_a − x_b)).
 
     "Rank analysis of incomplete block designs", Biometrika 1952; a tie counts as half of a win each. The penalty on w
-    is chosen by the likelihood of pairs left out.
+    is chosen by the likelihood of pairs left out; choices between the same two pictures are left out together.
 
     Args:
         first: (n, d) features of the a of each pair.
@@ -47,7 +47,7 @@ def fit_worth(first: Matrix, second: Matrix, won: Vector, seed: int) -> tuple[Li
         The worth, of no fixed origin, and the share of decided pairs left out that it orders as people did.
 
     Raises:
-        ConfigError: fewer than 5 pairs, or all decided the same way by pictures that do not differ.
+        ConfigError: fewer than 5 pairs, all of the same two pictures, or of pictures that do not differ.
     """
     if len(won) < _FOLDS:
         raise ConfigError(f"at least {_FOLDS} pairs are needed to fit preferences, found {len(won)}")
@@ -55,7 +55,10 @@ def fit_worth(first: Matrix, second: Matrix, won: Vector, seed: int) -> tuple[Li
     size = np.sqrt(np.square(gap).sum(axis=1).mean())
     if not size > 0:
         raise ConfigError("the two pictures of every pair have the same features; compare different pictures")
-    fold = group_folds(len(won), min(_FOLDS, len(won)), seed)
+    pair = _pairs(first, second)
+    if pair.max() < 1:
+        raise ConfigError(f"all {len(won)} choices are between the same two pictures; compare others too")
+    fold = group_folds(pair, min(_FOLDS, int(pair.max()) + 1), seed)
     best: tuple[float, float, float] | None = None
     for penalty in _PENALTIES:
         margin = np.empty_like(won)
@@ -90,10 +93,18 @@ def fit_choices(
     worth, right = fit_worth(first, second, won, seed)
     told = worth(np.concatenate([first, second]))
     centre, spread = (0.0, 1.0) if scores is None else (float(scores.mean()), float(scores.std()))
+    if not told.std() > 1e-9 * np.abs(first - second).max():  # of a worth that is nothing but rounding
+        raise ConfigError("the choices prefer no picture: ties, or as many for a as for b; compare others too")
     gain = spread / float(told.std())
     head = LinearHead(gain * worth.coefficients, centre - gain * float(told.mean()))
     strangers = Strangers.of(np.unique(np.concatenate(pairs), axis=0), seed)
     return Fitted("preference", Reader(columns, head), None, strangers, (-3.0, 3.0), len(won)), right
+
+
+def _pairs(first: Matrix, second: Matrix) -> npt.NDArray[np.intp]:
+    """(n,) a number for each pair, the same for those of the same two pictures, whichever is the a."""
+    picture = np.unique(np.concatenate([first, second]), axis=0, return_inverse=True)[1].reshape(2, -1)
+    return np.unique(np.sort(picture, axis=0), axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _worth(gap: Matrix, won: Vector, penalty: float, size: float) -> Vector:

@@ -84,6 +84,8 @@ class FeatureTable:
             column = read(path, "features")["features"].combine_chunks()
             if getattr(column.type, "list_size", None) != self.width:
                 raise _damaged(path, f"rows of {column.type}, expected {self.width} numbers")
+            if column.null_count:
+                raise _damaged(path, f"{column.null_count} rows without features")
             while len(self._recent) >= _RECENT:
                 self._recent.pop(next(iter(self._recent)))
             self._recent[path] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.width)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vlqa.errors import ConfigError
-from vlqa.fewshot.columns import Columns
+from vlqa.errors import CheckpointError, ConfigError
+from vlqa.fewshot.columns import SCORE, Columns
 from vlqa.fewshot.fitted import Fitted, Held, Reader
 from vlqa.fewshot.heads import head_from
 from vlqa.fewshot.predictor import FewShotPredictor
@@ -71,6 +73,12 @@ class FewShotParts:
             raise ConfigError("a few-shot model scores by its head, not by other prompts; give them to the model below")
         few = FewShotPredictor(self.below.predictor(None, options, device, dtype), **self.options)
         few.fitted_ = self.fitted
+        readers = [self.fitted.reader, *(self.fitted.held.readers if self.fitted.held else ())]
+        known = {SCORE, *few.feature_slices}
+        for reader in readers:
+            if not reader.columns.parts or not known.issuperset(reader.columns.parts):
+                found = ", ".join(map(repr, reader.columns.parts)) or "nothing"
+                raise CheckpointError(f"its head reads {found} of a model that has {', '.join(sorted(known))}")
         return few
 
 
@@ -83,17 +91,24 @@ def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Pat
 
     def reader(prefix: str, columns: Mapping[str, Any]) -> Reader:
         own = {name.removeprefix(prefix): value for name, value in numbers.items() if name.startswith(prefix)}
-        return Reader(Columns(tuple(columns["parts"]), columns["gain"]), head_from(own))
+        return Reader(Columns(tuple(columns["parts"]), _numbers(columns["gain"], 1)[0]), head_from(own))
 
     held = None
+    count = int(numbers["held.fold"].max()) + 1 if "held.fold" in numbers else 0
+    if len(of_head["folds"]) != count:
+        raise CheckpointError(f"its config.json has {len(of_head['folds'])} folds, its weights {count}; copy it again")
     if of_head["folds"]:
         readers = tuple(reader(f"fold{k}.", columns) for k, columns in enumerate(of_head["folds"]))
         held = Held(readers, numbers["held.fold"], numbers["held.predicted"], numbers["held.mos"])
-    strangers = Strangers(numbers["strangers.known"], of_head["limit"])
-    scale = (config["scale"][0], config["scale"][1])
-    fitted = Fitted(of_head["name"], reader("all.", of_head["all"]), held, strangers, scale, of_head["labels"])
+    strangers = Strangers(numbers["strangers.known"], _numbers(of_head["limit"], 1)[0])
+    low, high = _numbers(config["scale"], 2)
+    fitted = Fitted(of_head["name"], reader("all.", of_head["all"]), held, strangers, (low, high), of_head["labels"])
     options = dict(config["options"])
-    options["mos_range"] = None if options["mos_range"] is None else tuple(options["mos_range"])
+    if options.keys() != (known := inspect.signature(FewShotPredictor).parameters.keys() - {"predictor"}):
+        raise CheckpointError(
+            f"its options are {', '.join(options)}, expected {', '.join(sorted(known))}; fit it again"
+        )
+    options["mos_range"] = None if options["mos_range"] is None else tuple(_numbers(options["mos_range"], 2))
     return FewShotParts(config["name"], below, fitted, options)
 
 
@@ -132,3 +147,11 @@ def describe(predictor: FewShotPredictor) -> tuple[dict[str, Any], dict[str, Ten
         "head": head,
         "options": options,
     }, tensors
+
+
+def _numbers(found: Any, count: int) -> list[float]:
+    """So many numbers of a configuration, one alone or in a list."""
+    listed = found if isinstance(found, list) else [found]
+    if len(listed) != count or not all(isinstance(number, int | float) and math.isfinite(number) for number in listed):
+        raise CheckpointError(f"expected {count} finite numbers in its config.json, found {found!r}; fit it again")
+    return [float(number) for number in listed]

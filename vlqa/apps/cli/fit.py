@@ -86,9 +86,15 @@ def fit(
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file; name a folder to save the model in")
     store = None if features is None else FeatureStore(features)
-    choices = head is Head.PREFERENCE or (head is Head.AUTO and holds_choices(labels))
+    choices = head is Head.PREFERENCE or holds_choices(labels)
+    if choices and head not in (Head.AUTO, Head.PREFERENCE):
+        raise ConfigError(f"{labels} holds choices, which --head {head.value} cannot read; leave --head out")
+    if choices and (count is not None or direction is not Direction.MOS):
+        raise ConfigError("--labels and --direction are for opinions; choices are all read, without them")
     rated = Choices.read(labels, images=images) if choices else Manifest.read(labels, images=images)
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
+    if isinstance(predictor, FewShotPredictor):
+        raise ConfigError(f"{model} is a few-shot model itself; name the model below it, --model {predictor.name}")
     few = FewShotPredictor(predictor, head=Head.PREFERENCE.value if choices else head.value, seed=seed)
     if isinstance(rated, Choices):
         seen = _fit_choices(few, rated, store)

@@ -74,7 +74,7 @@ def select(
     if output is not None and output.is_dir():
         raise ConfigError(f"--output {output} is a directory; name a CSV file")
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
-    pictures = list(find_pictures(paths))
+    pictures = list({Path(path).absolute(): path for path in find_pictures(paths)}.values())  # each once
     if not pictures:
         raise ConfigError("no pictures found; name picture files, folders that hold some, or globs that match some")
     rows = features_of(predictor, pictures, None if features is None else FeatureStore(features))
