@@ -160,6 +160,12 @@ def test_two_groups_are_enough(rows: Any, head: str) -> None:
     assert np.isfinite(few.predict_features(rows)).all()
 
 
+def test_a_picture_given_twice_is_not_judged_by_its_twin(rows: Any) -> None:
+    noise = np.random.default_rng(5).normal(size=40)
+    few = FewShotPredictor(base(), head="ridge").fit_features(np.repeat(rows[:40], 4, axis=0), np.repeat(noise, 4))
+    assert few.fitted_.held is not None and few.fitted_.held.srcc < 0.5
+
+
 def test_strangers_are_told(rows: Any) -> None:
     few = FewShotPredictor(base(), head="ridge").fit_features(rows, ratings(rows))
     assert few.out_of_distribution(rows + 30).all() and few.out_of_distribution(rows).mean() < 0.05

@@ -96,7 +96,7 @@ class _Columns:
                 hint = f"; did you mean {other!r}?" if other else did_you_mean(name, set(found) - {"dmos"})
                 hint = f"{hint} Rename it to {name!r}" if hint else ""
                 if name == "mos" and "dmos" in found:
-                    hint = "; 'dmos' rises as quality falls: add a column 'mos' turned the other way"
+                    hint = "; 'dmos' rises as quality falls: turn it round, or rename it for vlqa fit --direction dmos"
                 what = "'path' (or 'image')" if name == "path" else repr(name)
                 raise ManifestError(f"{self.table.file}: the column {what} is missing; there are {listed}{hint}")
         for name in found:

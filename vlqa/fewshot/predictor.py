@@ -114,8 +114,10 @@ class FewShotPredictor(Estimator, OnFeatures):
         opinions = self.check_labels(mos, direction, len(rows))
         weights, group = weights_from(mos_std, len(rows)), numbered(groups, len(rows))
         usable = np.isfinite(rows).all(axis=1) & np.isfinite(opinions)
+        opinions = checked_mos(opinions[usable], int(usable.sum()), "mos")
         rows, weights, group = rows[usable], weights[usable] / weights[usable].mean(), group[usable]
-        opinions = checked_mos(opinions[usable], len(rows), "mos")
+        if groups is None:  # a picture that was given twice must not be judged by its twin
+            group = np.unique(rows, axis=0, return_inverse=True)[1]
         check_groups(group)
         score = self._own_score(rows)
         warn_of_direction(score, opinions)

@@ -136,7 +136,7 @@ def save(
     if prompts := getattr(predictor, "prompts", None):
         config["digests"]["prompts"] = prompts.digest
     target = Path(directory)
-    _check_target(target)
+    check_target(target)
     if target.is_dir() and any(target.iterdir()):
         _write(target, state, config, high.backbone if high else None)
         return target
@@ -152,7 +152,8 @@ def save(
     return target
 
 
-def _check_target(target: Path) -> None:
+def check_target(target: Path) -> None:
+    """Raise the ConfigError of a place where `save` would not write."""
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target} is a file; name a folder to save the model in")
     present = target / CONFIG

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -97,7 +96,7 @@ class ClipBackbone(nn.Module):
         self.adapters: Adapters | None = None
         self.merges = 0
         self._texts: dict[str, Tensor] = {}
-        self._tokens = functools.lru_cache(_SETS_IN_MEMORY)(lambda texts: tokenizer(list(texts)))
+        self._tokens: dict[tuple[str, ...], Tensor] = {}
         self._digest_of_weights = WeightsDigest(self)
         self.register_state_dict_post_hook(_publish_logit_scale)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_take_logit_scale)  # type: ignore[no-untyped-call]
@@ -164,7 +163,7 @@ class ClipBackbone(nn.Module):
         device = next(self.text.parameters()).device
         if not texts:
             return torch.zeros(0, self.embed_dim, device=device)
-        tokens = self._tokens(tuple(texts))  # 495 sentences take longer to split than a small tower does for a picture
+        tokens = self._tokenized(texts)
         if any(type(module).__module__.startswith("peft") for module in self.text.modules()):
             return self._compute_text(tokens).to(device)
         key = text_cache.key(self.text_digest, tokens)
@@ -178,6 +177,15 @@ class ClipBackbone(nn.Module):
                 self._texts.pop(next(iter(self._texts)))
             self._texts[key] = features
         return self._texts[key].to(device, copy=True)
+
+    def _tokenized(self, texts: list[str]) -> Tensor:
+        """Tokens of texts, split once: 495 sentences take longer than a small tower does for a picture."""
+        key = tuple(texts)
+        if key not in self._tokens:
+            while len(self._tokens) >= _SETS_IN_MEMORY:
+                self._tokens.pop(next(iter(self._tokens)))
+            self._tokens[key] = self.tokenizer(texts)
+        return self._tokens[key]
 
     def _warn_of_what_is_not_read(self, texts: list[str], tokens: Tensor) -> None:
         if unknown_words := getattr(self.tokenizer, "unknown_words", None):

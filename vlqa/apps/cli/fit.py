@@ -82,9 +82,9 @@ def fit(
     from vlqa import FewShotPredictor, Manifest, load
     from vlqa.data.choices import Choices, holds_choices
     from vlqa.fewshot.store import FeatureStore
+    from vlqa.hub.store import check_target
 
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output {output} is a file; name a folder to save the model in")
+    check_target(output)  # before minutes of work on the pictures
     store = None if features is None else FeatureStore(features)
     choices = head is Head.PREFERENCE or holds_choices(labels)
     if choices and head not in (Head.AUTO, Head.PREFERENCE):
