@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vlqa.errors import ConfigError
 from vlqa.evaluation.correlations import krcc, paired, plcc, rmse, srcc, vectors
 from vlqa.evaluation.intervals import bootstrap_interval
-from vlqa.evaluation.mapping import fit_logistic
+from vlqa.evaluation.mapping import ScoreMapping, fit_logistic
 
 
 class Estimate(NamedTuple):
@@ -59,17 +59,26 @@ class Evaluation:
 _LARGEST = 1e100
 
 
-def evaluate_scores(scores: npt.ArrayLike, mos: npt.ArrayLike, seed: int = 0, resamples: int = 1000) -> Evaluation:
+def evaluate_scores(
+    scores: npt.ArrayLike,
+    mos: npt.ArrayLike,
+    seed: int = 0,
+    resamples: int = 1000,
+    *,
+    mapping: ScoreMapping | None = None,
+) -> Evaluation:
     """Compare scores with opinions.
 
     Intervals hold 95 % of the bootstrap values. The logistic is fitted once on all pairs, to the pairs it is judged on
-    as the literature does, and kept over the resamples.
+    as the literature does, and kept over the resamples; `mapping` is one fitted on other pairs, such as those a model
+    was trained on, and gives PLCC and RMSE that a user would meet.
 
     Args:
         scores: (n,) predictions, higher is better; NaN for images that failed.
         mos: (n,) opinions, higher is better.
         seed: decides the resamples.
         resamples: how many bootstrap resamples.
+        mapping: what brings scores onto the scale of opinions; fitted here when left out.
 
     Raises:
         ConfigError: lengths that differ, opinions that are no numbers, fewer than 3 scores left, or a constant side.
@@ -82,7 +91,7 @@ def evaluate_scores(scores: npt.ArrayLike, mos: npt.ArrayLike, seed: int = 0, re
     x, y = paired(predicted[scored], opinions[scored])
     if np.abs(y).max() > _LARGEST:
         raise ConfigError(f"opinions up to {np.abs(y).max():g} overflow in squares; check the column, or scale it")
-    mapping = fit_logistic(x, y)
+    mapping = fit_logistic(x, y) if mapping is None else mapping
     mapped = mapping(x)
     flat = np.ptp(mapped) <= 1e-12 * np.abs(y).max()  # scores without any trend map to one opinion
 

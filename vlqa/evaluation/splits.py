@@ -1,4 +1,4 @@
-"""Folds that keep what belongs together on one side."""
+"""Folds, and random splits drawn again and again, that keep what belongs together on one side."""
 
 from __future__ import annotations
 
@@ -47,3 +47,42 @@ def splits(fold: npt.ArrayLike) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDAr
     numbers = np.asarray(fold)
     for number in np.unique(numbers):
         yield np.flatnonzero(numbers != number), np.flatnonzero(numbers == number)
+
+
+def repeated_splits(
+    groups: Sequence[Any] | npt.NDArray[Any] | int, train: int | float, repeats: int = 10, seed: int = 0
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """(rows to train on, rows to test on), drawn anew each time; no group is on both sides.
+
+    The protocols of the literature: N labels, the rest as test (GRepQ, arXiv 2312.04838: 50, 100 or 200, the median of
+    10 draws), and a share of the references, 0.8, against the others (supervised methods, 10 draws).
+
+    Args:
+        groups: (n,) group names of the rows, such as the reference each is a version of; or a number of rows that are
+            each a group of their own.
+        train: how many rows to train on, or, below 1, the share of the groups. Of a group that is needed only in part
+            the rest is on neither side.
+        repeats: how many splits.
+        seed: decides the splits; the first of them do not depend on how many follow.
+
+    Raises:
+        ConfigError: nothing to train or to test on.
+    """
+    names = range(groups) if isinstance(groups, int) else groups
+    _, group = np.unique([str(name) for name in names], return_inverse=True)
+    sizes = np.bincount(group)
+    for repeat in range(repeats):
+        order = np.random.default_rng([seed, repeat]).permutation(len(sizes))
+        place = np.empty(len(sizes), np.int64)
+        place[order] = np.arange(len(sizes))
+        count = round(train * len(sizes)) if train < 1 else 1 + int(np.searchsorted(np.cumsum(sizes[order]), train))
+        rows = np.flatnonzero(place[group] < count)
+        test = np.flatnonzero(place[group] >= count)
+        if train >= 1:
+            rows = np.sort(rows[np.argsort(place[group[rows]], kind="stable")][: int(train)])
+        if not len(rows) or not len(test):
+            kind = f"{train} rows" if train >= 1 else f"a share of {train:g}"
+            raise ConfigError(
+                f"{kind} of {len(group)} rows in {len(sizes)} groups leaves a side empty; ask for another"
+            )
+        yield rows, test

@@ -115,10 +115,14 @@ def fit_table(table: Table, head: str, scale: tuple[float, float]) -> Fitted:
         )
     chosen, held = cross_validated(table, head)
     if head == "auto" and table.score is not None and np.ptp(table.score) > 0:
-        own, of_own = cross_validated(table, "calibration")  # on the same folds, or chance in them decides
-        if not held.srcc >= of_own.srcc:
-            chosen, held = own, of_own
-            found = f"no head on {len(held.mos)} labels ranks better than the model's own score (SRCC {held.srcc:.3f})"
+        # Both as predicted fold by fold, for such predictions, pooled, rank worse than the same head does on new
+        # pictures. Against the score as it is, which no fold disturbs, 28 % of 40 draws of 50 labels of clive_train
+        # kept the score, with a mean SRCC of .653 on the other pictures; so it is 7 %, and .672.
+        calibrated = cross_validated(table, "calibration")
+        own = calibrated[1].srcc
+        if held.srcc < own or np.isnan(held.srcc):
+            chosen, held = calibrated
+            found = f"no head on {len(held.mos)} labels ranks better than the model's own score (SRCC {own:.3f})"
             warnings.warn(f"{found}, which is used, on the scale of the labels; give more labels", stacklevel=4)
     strangers = Strangers.of(table.labelled.features, table.labelled.seed)
     return Fitted(chosen.name, Reader.of(chosen), held, strangers, scale, len(held.mos))
