@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check format bench accuracy clean
+.PHONY: demo test test-slow check format bench accuracy few-shot clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'vlqa needs Python 3.11 or newer; try make PYTHON=python3.12')"
@@ -36,5 +36,8 @@ bench: $(VENV)/.installed
 accuracy: $(VENV)/.installed
 	$(BIN)/python benchmarks/accuracy.py --json benchmarks/results/accuracy.json
 
+few-shot: $(VENV)/.installed
+	$(BIN)/python benchmarks/few_shot.py --json benchmarks/results/few_shot.json --plot benchmarks/results/few_shot.png
+
 clean:
-	rm -rf $(VENV) .demo build dist
+	rm -rf $(VENV) .demo .features build dist
