@@ -258,7 +258,7 @@ def _load(backbone: ClipBackbone, weights: Mapping[str, Any], interpolate: bool,
     named |= {name: expected[name] for name in expected if name.endswith("num_batches_tracked") and name not in named}
     check_names(named, expected, "this architecture")
     if not copy_weights:
-        named = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in named.items()}
+        named = {name: clip_weights.placed_like(tensor, expected[name]) for name, tensor in named.items()}
     backbone.load_state_dict(named, assign=not copy_weights)
 
 

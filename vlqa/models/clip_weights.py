@@ -26,6 +26,8 @@ _UNUSED = (
     "text.transformer.embeddings.position_ids",  # a buffer that transformers ≥ 4.31 no longer stores
 )
 
+_CACHE_LINE = 64
+
 
 def is_openai_archive(weights: Mapping[str, Any]) -> bool:
     """Whether the names carry the mark of OpenAI's own archives, whose activations are QuickGELU."""
@@ -147,3 +149,15 @@ def interpolate_position(embedding: Tensor, grid: tuple[int, int], first_rows: i
     picture = cells.float().T.reshape(1, -1, side, side)
     picture = F.interpolate(picture, size=grid, mode="bicubic", antialias=True, align_corners=False)
     return torch.cat([first, picture.flatten(2)[0].T.to(first.dtype)])
+
+
+def placed_like(tensor: Tensor, built: Tensor) -> Tensor:
+    """A tensor in float32 as the one whose place it takes lies in memory: speed and rounding depend on it.
+
+    Kernels sum in another order where the layout is another, or where a file's tensor starts between cache lines.
+    """
+    if not tensor.is_floating_point():
+        return tensor
+    layout = torch.contiguous_format if built.is_contiguous() else torch.channels_last
+    placed = tensor.float().contiguous(memory_format=layout)
+    return placed if placed.data_ptr() % _CACHE_LINE == 0 else placed.clone()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from vlqa.artifacts import write_tensors
@@ -155,6 +156,24 @@ class Adapters:
         for layer in _adapted(self.backbone):
             layer.enable_adapters(name is not None)
         self._active = name
+
+    def average(self, names: Sequence[str], name: str) -> None:
+        """The mean of what several adapters add to the weights, as one new adapter in use; the several are dropped.
+
+        Its rank is the sum of theirs, and nothing is lost by it (peft's combination "cat").
+
+        Raises:
+            ConfigError: a name that is not there, or a new one that is taken.
+        """
+        self._check_new(name)
+        for each in names:
+            self._known(each)
+        shares = [1 / len(names)] * len(names)
+        with torch.random.fork_rng():  # peft draws values that the mean replaces
+            self._wrapped.base_model.add_weighted_adapter(list(names), shares, name, combination_type="cat")
+        self.use(name)
+        for each in names:
+            self._wrapped.delete_adapter(each)
 
     def merge(self) -> ClipBackbone:
         """Add the adapter in use to the weights and drop them all: the backbone is a plain one again."""
