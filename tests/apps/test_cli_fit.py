@@ -125,3 +125,21 @@ def test_a_fitted_model_is_no_model_below(ratings: Path, tiny_model: Path) -> No
     assert fit(ratings, tiny_model, "--head", "ridge").exit_code == 0
     with pytest.raises(ConfigError, match="a few-shot model itself"):
         raise run("fit", ratings, "--model", ratings.parent / "mine", "--output", ratings.parent / "other").exception
+
+
+@pytest.mark.filterwarnings("ignore:adapting does not rank better")
+def test_the_tower_may_learn_too(folder: Path, tiny_model: Path) -> None:
+    rows = [f"{number}.png,{number % 17}" for number in range(104)]
+    for number, pixels in enumerate(pictures(104, 3, 32, 40)):
+        Image.fromarray((pixels * (0.3 + 0.04 * (number % 17))).astype(np.uint8)).save(folder / f"{number}.png")
+    (folder / "labels.csv").write_text("path,mos\n" + "\n".join(rows) + "\n")
+    result = fit(folder / "labels.csv", tiny_model, "--adapt", "lora", "--labels", 101)
+    assert result.exit_code == 0, result.output
+    assert "101 labels" in result.stdout and "the other 3 rows" in result.stdout
+    assert np.isfinite(vlqa.load(folder / "mine", device="cpu").predict(folder / "3.png")).all()
+
+
+def test_adapting_wants_a_hundred_labels_before_a_picture_is_opened(ratings: Path, tiny_model: Path) -> None:
+    (ratings.parent / "3.png").unlink()
+    with pytest.raises(ConfigError, match="adapting needs 100 rated pictures, found 16; rate more"):
+        raise fit(ratings, tiny_model, "--adapt", "lora").exception

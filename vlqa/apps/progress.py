@@ -1,4 +1,4 @@
-"""A counter on standard error for runs whose length is not known."""
+"""Counters on standard error, on a terminal only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 @contextlib.contextmanager
@@ -28,3 +28,12 @@ def counted(what: str) -> Iterator[Callable[[int], None]]:
             progress.update(task, advance=1, failed=failed, rate=rate)
 
         yield count
+
+
+@contextlib.contextmanager
+def stepping(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with the steps that are done and the steps in all."""
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.percentage:.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, steps: progress.update(task, completed=done, total=steps)

@@ -89,9 +89,9 @@ class Fitted:
     labels: int
 
 
-def cross_validated(table: Table, head: str) -> tuple[Chosen, Held]:
+def cross_validated(table: Table, head: str, folds: int = FOLDS) -> tuple[Chosen, Held]:
     """The choice on all labels, and the same procedure for each fold without it."""
-    fold = table.labelled.folds(FOLDS)
+    fold = table.labelled.folds(folds)
     predicted = np.empty_like(table.labelled.mos)
     readers = []
     for number in range(int(fold.max()) + 1):

@@ -110,6 +110,20 @@ class FewShotPredictor(Estimator, OnFeatures):
         direction: str = "mos",
     ) -> Self:
         """As `fit`, from what `embed` gave, (n, d); rows of NaN are left out."""
+        table, _ = self.labelled(features, mos, mos_std=mos_std, groups=groups, direction=direction)
+        self.fitted_ = fit_table(table, self.head, self.scale_of(table))
+        return self
+
+    def labelled(
+        self,
+        features: npt.ArrayLike,
+        mos: npt.ArrayLike,
+        *,
+        mos_std: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        direction: str = "mos",
+    ) -> tuple[Table, npt.NDArray[np.bool_]]:
+        """What `fit_features` learns from, and which of the rows (n,) that is: those with features and an opinion."""
         rows = self._rows(features).double().numpy()
         opinions = self.check_labels(mos, direction, len(rows))
         weights, group = weights_from(mos_std, len(rows)), numbered(groups, len(rows))
@@ -121,10 +135,12 @@ class FewShotPredictor(Estimator, OnFeatures):
         check_groups(group)
         score = self._own_score(rows)
         warn_of_direction(score, opinions)
-        table = Table(Labelled(rows, opinions, weights, group, self.seed), score, self.predictor.feature_slices)
-        scale = self.mos_range or (float(opinions.min()), float(opinions.max()))
-        self.fitted_ = fit_table(table, self.head, scale)
-        return self
+        return Table(Labelled(rows, opinions, weights, group, self.seed), score, self.predictor.feature_slices), usable
+
+    def scale_of(self, table: Table) -> tuple[float, float]:
+        """(worst, best) opinion of a predictor fitted on these labels."""
+        opinions = table.labelled.mos
+        return self.mos_range or (float(opinions.min()), float(opinions.max()))
 
     def check_labels(self, mos: npt.ArrayLike, direction: str = "mos", count: int | None = None) -> Vector:
         """Opinions as `fit` takes them, higher is better; raises what `fit` would, before any picture is opened."""

@@ -30,6 +30,12 @@ class Head(StrEnum):
     CALIBRATION = "calibration"
 
 
+class Adapt(StrEnum):
+    """What learns besides the head."""
+
+    LORA = "lora"
+
+
 class Direction(StrEnum):
     """Which way opinions go."""
 
@@ -57,6 +63,10 @@ def fit(
         int | None, typer.Option("--labels", "-n", min=1, help="Fit on so many rows, at random; test on the others.")
     ] = None,
     head: Annotated[Head, typer.Option("--head", help="What reads the features.")] = Head.AUTO,
+    adapt: Annotated[
+        Adapt | None,
+        typer.Option("--adapt", help="lora: let the image tower learn too, in a low rank; from 100 labels on."),
+    ] = None,
     direction: Annotated[
         Direction, typer.Option("--direction", help="dmos: higher opinions are worse.")
     ] = Direction.MOS,
@@ -75,6 +85,7 @@ def fit(
     Examples:
       vlqa fit ratings.csv --output mine/ && vlqa score new/*.jpg --model mine/
       vlqa fit ratings.csv --images photos/ --model mini-zero --labels 100 --output mine/
+      vlqa fit ratings.csv --model mini-zero --adapt lora --output mine/
       vlqa fit choices.csv --head preference --output mine/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     import numpy as np
@@ -89,8 +100,8 @@ def fit(
     choices = head is Head.PREFERENCE or holds_choices(labels)
     if choices and head not in (Head.AUTO, Head.PREFERENCE):
         raise ConfigError(f"{labels} holds choices, which --head {head.value} cannot read; leave --head out")
-    if choices and (count is not None or direction is not Direction.MOS):
-        raise ConfigError("--labels and --direction are for opinions; choices are all read, without them")
+    if choices and (count is not None or direction is not Direction.MOS or adapt is not None):
+        raise ConfigError("--labels, --direction and --adapt are for opinions; choices are all read, without them")
     rated = Choices.read(labels, images=images) if choices else Manifest.read(labels, images=images)
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
     if isinstance(predictor, FewShotPredictor):
@@ -99,7 +110,7 @@ def fit(
     if isinstance(rated, Choices):
         seen = _fit_choices(few, rated, store)
     else:
-        seen = _fit_opinions(few, rated, store, count, direction.value)
+        few, seen = _fit_opinions(few, rated, store, count, direction.value, adapt is not None)
     few.save(output)
     if not np.isfinite(seen).all():
         raise typer.Exit(SOME_FAILED)
@@ -118,26 +129,45 @@ def _fit_choices(few: FewShotPredictor, choices: Choices, store: FeatureStore | 
 
 
 def _fit_opinions(
-    few: FewShotPredictor, manifest: Manifest, store: FeatureStore | None, count: int | None, direction: str
-) -> Any:
-    """Fit on opinions, and tell how well labels left out are predicted; the features, as of `_fit_choices`."""
+    few: FewShotPredictor,
+    manifest: Manifest,
+    store: FeatureStore | None,
+    count: int | None,
+    direction: str,
+    adapts: bool,
+) -> tuple[FewShotPredictor, Any]:
+    """Fit on opinions, and tell how well labels left out are predicted; the features too, as of `_fit_choices`."""
     import numpy as np
 
     from vlqa.apps.features import features_of
+    from vlqa.apps.progress import stepping
+    from vlqa.training.adapt import adapt as adapt_lora
+    from vlqa.training.adapt import check_adaptable
 
     if count is not None and count >= len(manifest):
         rows = f"{manifest.source} has {len(manifest)} rows"
         raise ConfigError(f"--labels {count}: {rows}; leave some to test on, or the option out")
     few.check_labels(manifest.mos, direction)  # before minutes of work on the pictures
+    if adapts:
+        check_adaptable(few, len(manifest) if count is None else count)
     features = features_of(few, manifest.paths, store)
     order = np.arange(len(manifest)) if count is None else np.random.default_rng(few.seed).permutation(len(manifest))
     chosen, rest = manifest.subset(order[:count]), order[len(order) if count is None else count :]
-    few.fit_features(
-        features[order[:count]], chosen.mos, mos_std=chosen.mos_std, groups=chosen.group, direction=direction
-    )
+    labels: Any = {"mos_std": chosen.mos_std, "groups": chosen.group, "direction": direction}
+    unseen = features[rest]
+    if adapts:
+        with stepping("adapting") as progress:
+            below = few.predictor
+            few = adapt_lora(
+                few, chosen.paths, chosen.mos, features=features[order[:count]], progress=progress, **labels
+            )
+        if few.predictor is not below and len(rest):
+            unseen = features_of(few, [manifest.paths[row] for row in rest.tolist()], None)
+    else:
+        few.fit_features(features[order[:count]], chosen.mos, **labels)
     opinions = manifest.mos[rest] if direction == "mos" else -manifest.mos[rest]
-    _print(few, few.predict_features(features[rest]), opinions)
-    return features
+    _print(few, few.predict_features(unseen), opinions)
+    return few, features
 
 
 def _print(few: FewShotPredictor, scores: Any, mos: Any) -> None:
