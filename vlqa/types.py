@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -15,13 +15,29 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image | npt.NDArray[np.uint8]
+    ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image | npt.NDArray[np.uint8] | "Source"
     Images: TypeAlias = ImageLike | Iterable[ImageLike]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """One decoded picture: uint8, H×W×3, sRGB."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that is no file of its own: a member of an archive, a row of a table, an address.
+
+    Attributes:
+        name: what its record calls it.
+        read: its bytes, or the path of a file; called in a decoding thread, when its turn comes. Raises a `VLQAError`
+            where there are none.
+        stamp: changes where the picture does; None where that is not known.
+    """
+
+    name: str
+    read: Callable[[], bytes | str]
+    stamp: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tests.hostile import encode, sample
 from tests.pictures import HAS_AVIF, LOSSLESS, first
 from vlqa.data.images import decode, source_name
 from vlqa.errors import ConfigError, ImageDecodeError
+from vlqa.types import Source
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
@@ -163,3 +164,21 @@ def test_orientation_of_imagemagick_is_applied_and_a_broken_one_ignored(text: st
     profile.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{block.hex()}" if text is None else text)
     pixels = decode(encode(sample(), "PNG", pnginfo=profile))
     assert pixels.shape == ((48, 32, 3) if text is None else (32, 48, 3))
+
+
+def test_a_source_is_read_when_its_turn_comes(tmp_path: Path) -> None:
+    data = encode(sample(), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    expected = decode(data)
+    for given in (data, str(tmp_path / "a.png")):
+        source = Source("shard.tar/a.png", lambda given=given: given)
+        assert source_name(source) == "shard.tar/a.png"
+        np.testing.assert_array_equal(decode(source), expected)
+
+    def gone() -> bytes:
+        raise ImageDecodeError("is not there any more; fetch the shard again")
+
+    with pytest.raises(ImageDecodeError, match=r"^shard.tar/b.png: is not there any more; fetch"):
+        decode(Source("shard.tar/b.png", gone))
+    with pytest.raises(ImageDecodeError, match=r"^shard.tar/c.png: is a truncated PNG"):
+        decode(Source("shard.tar/c.png", lambda: data[:60]))

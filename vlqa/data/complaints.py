@@ -8,6 +8,7 @@ import struct
 from PIL import Image
 
 from vlqa.errors import ImageDecodeError, MissingExtraError
+from vlqa.types import Source
 
 READ = "vlqa reads JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF and HEIF"
 
@@ -46,8 +47,8 @@ def describe_error(error: Exception) -> str:
 
 def call(image: object) -> str:
     """How a message calls the image; the end of a long path says more than its beginning."""
-    if isinstance(image, str | os.PathLike):
-        path = os.fsdecode(image) or "''"
+    if isinstance(image, str | os.PathLike | Source):
+        path = (image.name if isinstance(image, Source) else os.fsdecode(image)) or "''"
         return path if len(path) <= 200 else "…" + path[-199:]
     if isinstance(image, Image.Image):
         return "PIL image"

@@ -17,7 +17,7 @@ from vlqa.data.complaints import call, describe_damage, describe_error, one_line
 from vlqa.data.formats import HEAD_BYTES, check_pixels, identify, most_bytes, open_image
 from vlqa.data.orientation import read_orientation, upright
 from vlqa.errors import ConfigError, ImageDecodeError, MissingExtraError
-from vlqa.types import Pixels
+from vlqa.types import Pixels, Source
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -45,7 +45,8 @@ def decode(image: ImageLike, *, max_pixels: int = MAX_PIXELS, background: Backgr
     the rules for other colour modes and depths. A truncated file is an error, never a half-grey picture.
 
     Args:
-        image: path, bytes of a file, PIL image of any mode, or uint8 array: H×W×3, H×W (grey) or H×W×4 (with alpha).
+        image: path, bytes of a file, `Source`, PIL image of any mode, or uint8 array: H×W×3, H×W (grey) or H×W×4 (with
+            alpha).
         max_pixels: pictures with more are refused before anything is decoded.
         background: sRGB colour put behind transparent parts.
 
@@ -60,7 +61,10 @@ def decode(image: ImageLike, *, max_pixels: int = MAX_PIXELS, background: Backgr
         raise ConfigError(f"max_pixels must be at least 1, not {max_pixels}")
     if len(background) != 3 or not all(0 <= level <= 255 for level in background):
         raise ConfigError(f"background must be three numbers from 0 to 255, not {background}")
+    given = image
     try:
+        if isinstance(image, Source):
+            image = image.read()
         if isinstance(image, np.ndarray):
             return _from_array(image, max_pixels, background)
         if isinstance(image, Image.Image):
@@ -75,11 +79,13 @@ def decode(image: ImageLike, *, max_pixels: int = MAX_PIXELS, background: Backgr
         with _open_file(path) as file:
             return _from_file(file, max_pixels, background)
     except Exception as error:  # readers raise anything on hostile bytes: struct.error, SyntaxError, zlib.error, …
-        raise ImageDecodeError(one_line(f"{call(image)}: {describe_error(error)}")) from error
+        raise ImageDecodeError(one_line(f"{call(given)}: {describe_error(error)}")) from error
 
 
 def source_name(image: ImageLike) -> str | None:
-    """The path of an image given by path, `None` for bytes and pixels."""
+    """The path of an image given by path, the name of a `Source`, `None` for bytes and pixels."""
+    if isinstance(image, Source):
+        return image.name
     return os.fsdecode(image) if isinstance(image, str | os.PathLike) else None
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlqa.errors import ConfigError
+from vlqa.types import Source
 
 if TYPE_CHECKING:
     from vlqa.types import ImageLike, Images
@@ -22,7 +23,7 @@ def as_iterable(images: Images | Any) -> Iterable[ImageLike]:
     Raises:
         ConfigError: something that is neither an image nor iterable.
     """
-    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image):
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | Source):
         return [cast("ImageLike", images)]
     if hasattr(images, "read"):
         raise ConfigError("images must not be an open file; pass its path, or its bytes: images.read()")
