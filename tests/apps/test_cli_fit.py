@@ -81,6 +81,7 @@ def test_choices(ratings: Path, tiny_model: Path) -> None:
         ("path_a,path_b,preferred\n0.png,1.png,left\n", "a, b or tie, found 'left'"),
         ("path_a,path_b,preferred\n0.png,,a\n", "a path is empty"),
         ("path_a,path_b,preferred\n", "a header but no row"),
+        ("path_a,path_b,preferred,Path_B\n0.png,1.png,a,2.png\n", "the column 'path_b' is there twice"),
         ("path_a,path_b\n0.png,1.png\n", "'path' \\(or 'image'\\) is missing"),
         ("path,mos\n0.png,1\n1.png,2\n2.png,3\n", "at least 5 rated pictures are needed to fit, found 3"),
         ("path,mos\n0.png,1\n0.png,2\n", "is there twice"),
@@ -123,7 +124,7 @@ def test_options_that_choices_have_not(
 
 def test_a_fitted_model_is_no_model_below(ratings: Path, tiny_model: Path) -> None:
     assert fit(ratings, tiny_model, "--head", "ridge").exit_code == 0
-    with pytest.raises(ConfigError, match="a few-shot model itself"):
+    with pytest.raises(ConfigError, match=r"a few-shot model itself; name the model below it, --model tiny$"):
         raise run("fit", ratings, "--model", ratings.parent / "mine", "--output", ratings.parent / "other").exception
 
 

@@ -105,7 +105,9 @@ def fit(
     rated = Choices.read(labels, images=images) if choices else Manifest.read(labels, images=images)
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
     if isinstance(predictor, FewShotPredictor):
-        raise ConfigError(f"{model} is a few-shot model itself; name the model below it, --model {predictor.name}")
+        raise ConfigError(
+            f"{model} is a few-shot model itself; name the model below it, --model {predictor.predictor.name}"
+        )
     few = FewShotPredictor(predictor, head=Head.PREFERENCE.value if choices else head.value, seed=seed)
     if isinstance(rated, Choices):
         seen = _fit_choices(few, rated, store)
