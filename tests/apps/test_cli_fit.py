@@ -74,6 +74,27 @@ def test_choices(ratings: Path, tiny_model: Path) -> None:
     assert vlqa.load(ratings.parent / "mine", device="cpu").fitted_.name == "preference"
 
 
+def test_choices_that_all_share_a_picture_are_fitted_untested(ratings: Path, tiny_model: Path) -> None:
+    choices = ratings.parent / "choices.csv"
+    choices.write_text("path_a,path_b,preferred\n" + "".join(f"0.png,{n}.png,{'ab'[n % 2]}\n" for n in range(1, 16)))
+    result = fit(choices, tiny_model)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "15 choices; they share pictures, so that none could be left out to test the others\n"
+
+
+@pytest.mark.filterwarnings("always:no head on:UserWarning")
+def test_a_score_that_is_kept_is_named(ratings: Path, tiny_model: Path) -> None:
+    own = vlqa.load(tiny_model, device="cpu").predict([ratings.parent / f"{n}.png" for n in range(16)])
+    rows = [f"{n}.png,{3**rank}" for n, rank in enumerate(own.argsort().argsort().tolist())]
+    ratings.write_text("path,mos\n" + "\n".join(rows) + "\n")
+    with pytest.warns(UserWarning, match="no head on 16 labels ranks better"):
+        told = fit(ratings, tiny_model).stdout
+    assert told.startswith("tiny's own score, brought onto the scale of 16 labels; no head ranks better\n")
+    told = fit(ratings, tiny_model, "--head", "calibration").stdout
+    assert told.startswith("tiny's own score, brought onto the scale of 16 labels\n")
+    assert fit(ratings, tiny_model, "--head", "ridge").stdout.startswith("tiny + ridge on 16 labels, which reads ")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -62,7 +62,8 @@ class FewShotPredictor(Estimator, OnFeatures):
 
     Attributes:
         fitted_: what was learned; `fitted_.held` tells how labels left out were predicted.
-        agreement_: after `fit_preferences`: share of the decided pairs left out that are ordered as people did.
+        agreement_: after `fit_preferences`: share of the decided pairs that heads which saw neither of the two pictures
+            order as people did; NaN where all pairs share pictures, so that there is no such head.
     """
 
     method: ClassVar[str] = "few-shot"

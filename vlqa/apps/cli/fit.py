@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -126,7 +127,10 @@ def _fit_choices(few: FewShotPredictor, choices: Choices, store: FeatureStore | 
     features = features_of(few, list(row), store)
     first, second = (features[[row[path] for path in paths]] for paths in (choices.first, choices.second))
     few.fit_preference_features(first, second, choices.preferred)
-    typer.echo(f"{few.fitted_.labels} choices; {few.agreement_:.0%} of those left out are ordered as people did")
+    told = f"{few.agreement_:.0%} of those left out, with their pictures, are ordered as people did"
+    if math.isnan(few.agreement_):
+        told = "they share pictures, so that none could be left out to test the others"
+    typer.echo(f"{few.fitted_.labels} choices; {told}")
     return features
 
 
@@ -178,11 +182,18 @@ def _print(few: FewShotPredictor, scores: Any, mos: Any) -> None:
     from rich.table import Table
 
     from vlqa.evaluation import evaluate_scores
+    from vlqa.fewshot.columns import SCORE
 
     fitted = few.fitted_
     assert fitted.held is not None
-    title = f"{fitted.name} on {' + '.join(fitted.reader.columns.parts)}, {fitted.labels} labels"
-    table = Table(title=title, box=None, title_justify="left")
+    if fitted.name == "calibration":
+        kept = "; no head ranks better" if few.head == Head.AUTO.value else ""
+        title = f"{few.predictor.name}'s own score, brought onto the scale of {fitted.labels} labels{kept}"
+    else:
+        read = ["the model's own score" if part == SCORE else part for part in fitted.reader.columns.parts]
+        title = f"{few.name}, which reads {' + '.join(read)}"
+    typer.echo(title)  # a title of the table would be cut into lines of its width
+    table = Table(box=None)
     for name in ("", "SRCC", "95 % interval", "PLCC", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
     told = [("cross-validated", fitted.held.predicted, fitted.held.mos)]
