@@ -39,6 +39,8 @@ def test_a_fitted_model_is_a_model(ratings: Path, tiny_model: Path) -> None:
     result = fit(ratings, tiny_model)
     assert result.exit_code == 0, result.output
     assert "cross-validated" in result.stdout and "16 labels" in result.stdout
+    mine = ratings.parent / "mine"
+    assert f"{mine}: saved {vlqa.load(mine).name}; vlqa score PATH… --model {mine}\n" in result.stderr
     scored = run("score", ratings.parent / "3.png", "--model", ratings.parent / "mine", "--format", "csv")
     assert scored.exit_code == 0, scored.output
     record = next(csv.DictReader(scored.stdout.splitlines()))
@@ -52,6 +54,10 @@ def test_some_rows_are_kept_for_a_test(ratings: Path, tiny_model: Path) -> None:
     assert "10 labels" in result.stdout and "the other 6 rows" in result.stdout
     with pytest.raises(ConfigError, match=r"--labels 16: .* has 16 rows"):
         raise fit(ratings, tiny_model, "--labels", 16).exception
+
+
+def test_a_seed_is_no_negative_number(ratings: Path, tiny_model: Path) -> None:
+    assert "Invalid value for '--seed'" in fit(ratings, tiny_model, "--seed", -1).stderr
 
 
 def test_dmos_is_turned(ratings: Path, tiny_model: Path) -> None:

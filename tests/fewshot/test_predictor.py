@@ -128,6 +128,8 @@ def test_opinions_turned_round_are_noticed(rows: Any) -> None:
         warnings.simplefilter("always")
         few.fit_features(rows, dmos, direction="dmos")
     assert not any("DMOS" in str(warning.message) for warning in told)
+    with pytest.warns(UserWarning, match="taken as DMOS they were turned round; if they are MOS, leave"):
+        clone(few).fit_features(rows, -dmos, direction="dmos")
     assert np.corrcoef(few.predict_features(rows), dmos)[0, 1] < -0.8
 
 

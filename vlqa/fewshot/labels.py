@@ -146,14 +146,16 @@ def check_groups(groups: npt.NDArray[np.intp]) -> None:
         raise ConfigError(f"{found} of one group, so that nothing is left to judge a fit by; give others too")
 
 
-def warn_of_direction(score: Vector | None, mos: Vector) -> None:
-    """Say so where opinions fall as the model's own score rises: they may be DMOS."""
+def warn_of_direction(score: Vector | None, mos: Vector, direction: str) -> None:
+    """Say so where opinions fall as the model's own score rises: they may go the other way than was said."""
     if score is None or len(mos) < 10 or np.ptp(score) == 0:
         return
     agreement = srcc(score, mos)
     if agreement < min(_DISAGREES, -3 / np.sqrt(len(mos))):  # not by chance
-        warnings.warn(
-            f"the labels fall as the model's own score rises (SRCC {agreement:.2f}): did you mean DMOS? "
-            "Then give direction='dmos' (--direction dmos)",
-            stacklevel=4,
-        )
+        hint = "did you mean DMOS? Then give direction='dmos' (--direction dmos)"
+        if direction == "dmos":
+            hint = (
+                "taken as DMOS they were turned round; if they are MOS, leave direction='dmos' (--direction dmos) out"
+            )
+        found = f"the labels fall as the model's own score rises (SRCC {agreement:.2f})"
+        warnings.warn(f"{found}: {hint}", stacklevel=4)

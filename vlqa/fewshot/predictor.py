@@ -144,7 +144,7 @@ class FewShotPredictor(Estimator, OnFeatures):
             group = np.unique(rows, axis=0, return_inverse=True)[1]
         check_groups(group)
         score = self._own_score(rows)
-        warn_of_direction(score, opinions)
+        warn_of_direction(score, opinions, direction)
         return Table(Labelled(rows, opinions, weights, group, self.seed), score, self.predictor.feature_slices), usable
 
     def scale_of(self, table: Table) -> tuple[float, float]:

@@ -48,7 +48,8 @@ def fit(
     labels: Annotated[
         Path,
         typer.Argument(
-            help="CSV or Parquet: path and mos (perhaps mos_std, group); or path_a, path_b, preferred.",
+            help="CSV or Parquet: path and mos (perhaps mos_std, group); or path_a, path_b, preferred (a, b or tie).",
+            metavar="LABELS",
             show_default=False,
         ),
     ],
@@ -63,7 +64,14 @@ def fit(
     count: Annotated[
         int | None, typer.Option("--labels", "-n", min=1, help="Fit on so many rows, at random; test on the others.")
     ] = None,
-    head: Annotated[Head, typer.Option("--head", help="What reads the features.")] = Head.AUTO,
+    head: Annotated[
+        Head,
+        typer.Option(
+            "--head",
+            help="What reads the features; auto: whatever predicts ratings left out best; calibration: only brings the "
+            "model's own score onto your scale; preference: for choices.",
+        ),
+    ] = Head.AUTO,
     adapt: Annotated[
         Adapt | None,
         typer.Option("--adapt", help="lora: let the image tower learn too, in a low rank; from 100 labels on."),
@@ -72,9 +80,10 @@ def fit(
         Direction, typer.Option("--direction", help="dmos: higher opinions are worse.")
     ] = Direction.MOS,
     features: Annotated[
-        Path | None, typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again.")
+        Path | None,
+        typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again, the rest added."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the folds, and the rows of --labels.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the folds, and the rows of --labels.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
 ) -> None:
@@ -115,6 +124,7 @@ def fit(
     else:
         few, seen = _fit_opinions(few, rated, store, count, direction.value, adapt is not None)
     few.save(output)
+    typer.echo(f"{output}: saved {few.name}; vlqa score PATH… --model {output}", err=True)
     if not np.isfinite(seen).all():
         raise typer.Exit(SOME_FAILED)
 
