@@ -76,6 +76,11 @@ def check_options(coverage: float, mos_range: Sequence[float] | npt.NDArray[Any]
         raise ConfigError(f"{wanted}, found {mos_range!r}; of DMOS, which are turned round, it is (lowest, highest)")
 
 
+def range_of(opinions: npt.ArrayLike) -> tuple[float, float]:
+    """(lowest, highest)."""
+    return float(np.min(opinions)), float(np.max(opinions))
+
+
 def _are_numbers(values: Sequence[object]) -> bool:
     """Whether all are finite real numbers."""
     real = (int, float, np.integer, np.floating)

@@ -30,6 +30,7 @@ from vlqa.fewshot.labels import (
     checked_mos,
     known_rows,
     numbered,
+    range_of,
     warn_of_direction,
     weights_from,
 )
@@ -149,8 +150,7 @@ class FewShotPredictor(Estimator, OnFeatures):
 
     def scale_of(self, table: Table) -> tuple[float, float]:
         """(worst, best) opinion of a predictor fitted on these labels."""
-        opinions = table.labelled.mos
-        return self._range() or (float(opinions.min()), float(opinions.max()))
+        return range_of(table.labelled.mos if self.mos_range is None else self.mos_range)
 
     def check_labels(self, mos: npt.ArrayLike, direction: str = "mos", count: int | None = None) -> Vector:
         """Opinions as `fit` takes them, higher is better; raises what `fit` would, before any picture is opened."""
@@ -190,7 +190,7 @@ class FewShotPredictor(Estimator, OnFeatures):
         scores = self._own_score(np.concatenate(pairs))
         learned, self.agreement_ = fit_choices(pairs, won[usable], scores, self.feature_slices, self.seed)
         own = learned.scale if scores is None else self.predictor.scale
-        self.fitted_ = replace(learned, scale=self._range() or own)
+        self.fitted_ = replace(learned, scale=range_of(own if self.mos_range is None else self.mos_range))
         return self
 
     def predict_interval(self, images: Images, coverage: float | None = None) -> npt.NDArray[np.float64]:
@@ -247,9 +247,6 @@ class FewShotPredictor(Estimator, OnFeatures):
         numbers = {name: torch.from_numpy(np.array(value)) for name, value in fitted.reader.head.tensors().items()}
         columns = [list(fitted.reader.columns.parts), fitted.reader.columns.gain]
         return artifacts.digest_json([self.method, self.predictor.digest, columns, artifacts.digest_tensors(numbers)])
-
-    def _range(self) -> tuple[float, float] | None:
-        return None if self.mos_range is None else (float(self.mos_range[0]), float(self.mos_range[1]))
 
     def _score(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return torch.from_numpy(self._read([self._learned().reader], features)[:, 0])

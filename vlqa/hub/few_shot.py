@@ -19,7 +19,7 @@ from vlqa.errors import CheckpointError, ConfigError
 from vlqa.fewshot.columns import SCORE, Columns
 from vlqa.fewshot.fitted import Fitted, Held, Reader
 from vlqa.fewshot.heads import head_from
-from vlqa.fewshot.labels import check_options
+from vlqa.fewshot.labels import check_options, range_of
 from vlqa.fewshot.predictor import FewShotPredictor
 from vlqa.fewshot.strangers import Strangers
 from vlqa.hub.encoded import under
@@ -147,7 +147,8 @@ def describe(predictor: FewShotPredictor) -> tuple[dict[str, Any], dict[str, Ten
         "folds": [dataclasses.asdict(reader.columns) for reader in readers],
     }
     options = {name: value for name, value in predictor.get_params().items() if name != "predictor"}
-    options |= {"coverage": float(predictor.coverage), "seed": int(predictor.seed), "mos_range": predictor._range()}
+    given = None if predictor.mos_range is None else range_of(predictor.mos_range)
+    options |= {"coverage": float(predictor.coverage), "seed": int(predictor.seed), "mos_range": given}
     return {
         "below": own | {"name": below.name, "method": below.method, "scale": list(below.scale)},
         "head": head,
