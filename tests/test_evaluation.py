@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import warnings
@@ -126,6 +127,18 @@ def test_the_logistic_is_recovered() -> None:
     assert (b1, b2) == pytest.approx((90, 20), abs=1e-3)
     assert logistic4(1.0, 90, 20, 1.0, 0.7) == pytest.approx(55)
     assert logistic4(1e9, 90, 20, 1.0, -0.7) == pytest.approx(90)
+
+
+@pytest.mark.parametrize("seed", [26, 34, 58])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_opinions_that_bend_one_way_are_fitted_by_the_tail_of_a_curve(seed: int, turn: int) -> None:
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=100)
+    bent = turn * np.exp(turn * x)
+    y = bent + 0.3 * generator.normal(size=100)
+    mapping = fit_logistic(x, y)
+    assert mapping.kind == "logistic"
+    assert rmse(mapping(x), y) < 1.01 * rmse(np.polynomial.Polynomial.fit(bent, y, 1)(bent), y)
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-9, 0), (1e9, 0), (1.0, 1e6), (-1.0, 0), (1e300, 0), (1e-300, 0)])
@@ -343,6 +356,14 @@ def test_holm_by_hand_and_its_properties() -> None:
     assert holm([]).size == 0
     with pytest.raises(ConfigError, match="0 to 1"):
         holm([1.5])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_closed_testing_by_bonferroni(p: list[float]) -> None:
+    tests = range(len(p))
+    sets = [chosen for size in tests for chosen in itertools.combinations(tests, size + 1)]
+    expected = [max(min(1, len(each) * min(p[k] for k in each)) for each in sets if test in each) for test in tests]
+    assert holm(p).tolist() == pytest.approx(expected)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))

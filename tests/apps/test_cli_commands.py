@@ -66,7 +66,7 @@ def test_evaluate_without_some_image_ends_with_status_1(tiny_model, labels, fold
 
 def test_evaluate_prints_a_table(tiny_model, labels) -> None:
     table = evaluate(tiny_model, labels).stdout
-    assert all(word in table for word in ("tiny on 12 images", "SRCC", "PLCC, logistic", "KRCC", "RMSE", "…"))
+    assert all(word in table for word in ("tiny: 12 images", "SRCC", "PLCC, logistic", "KRCC", "RMSE", "…"))
 
 
 def test_models_lists_every_name_as_json_and_as_a_table(monkeypatch) -> None:

@@ -39,6 +39,8 @@ def test_a_fitted_model_is_a_model(ratings: Path, tiny_model: Path) -> None:
     result = fit(ratings, tiny_model)
     assert result.exit_code == 0, result.output
     assert "cross-validated" in result.stdout and "16 labels" in result.stdout
+    mine = ratings.parent / "mine"
+    assert f"{mine}: saved {vlqa.load(mine).name}; vlqa score PATH… --model {mine}\n" in result.stderr
     scored = run("score", ratings.parent / "3.png", "--model", ratings.parent / "mine", "--format", "csv")
     assert scored.exit_code == 0, scored.output
     record = next(csv.DictReader(scored.stdout.splitlines()))
@@ -52,6 +54,10 @@ def test_some_rows_are_kept_for_a_test(ratings: Path, tiny_model: Path) -> None:
     assert "10 labels" in result.stdout and "the other 6 rows" in result.stdout
     with pytest.raises(ConfigError, match=r"--labels 16: .* has 16 rows"):
         raise fit(ratings, tiny_model, "--labels", 16).exception
+
+
+def test_a_seed_is_no_negative_number(ratings: Path, tiny_model: Path) -> None:
+    assert "Invalid value for '--seed'" in fit(ratings, tiny_model, "--seed", -1).stderr
 
 
 def test_dmos_is_turned(ratings: Path, tiny_model: Path) -> None:
@@ -74,6 +80,27 @@ def test_choices(ratings: Path, tiny_model: Path) -> None:
     assert vlqa.load(ratings.parent / "mine", device="cpu").fitted_.name == "preference"
 
 
+def test_choices_that_all_share_a_picture_are_fitted_untested(ratings: Path, tiny_model: Path) -> None:
+    choices = ratings.parent / "choices.csv"
+    choices.write_text("path_a,path_b,preferred\n" + "".join(f"0.png,{n}.png,{'ab'[n % 2]}\n" for n in range(1, 16)))
+    result = fit(choices, tiny_model)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "15 choices; they share pictures, so that none could be left out to test the others\n"
+
+
+@pytest.mark.filterwarnings("always:no head on:UserWarning")
+def test_a_score_that_is_kept_is_named(ratings: Path, tiny_model: Path) -> None:
+    own = vlqa.load(tiny_model, device="cpu").predict([ratings.parent / f"{n}.png" for n in range(16)])
+    rows = [f"{n}.png,{3**rank}" for n, rank in enumerate(own.argsort().argsort().tolist())]
+    ratings.write_text("path,mos\n" + "\n".join(rows) + "\n")
+    with pytest.warns(UserWarning, match="no head on 16 labels ranks better"):
+        told = fit(ratings, tiny_model).stdout
+    assert told.startswith("tiny's own score, brought onto the scale of 16 labels; no head ranks better\n")
+    told = fit(ratings, tiny_model, "--head", "calibration").stdout
+    assert told.startswith("tiny's own score, brought onto the scale of 16 labels\n")
+    assert fit(ratings, tiny_model, "--head", "ridge").stdout.startswith("tiny + ridge on 16 labels, which reads ")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -81,6 +108,7 @@ def test_choices(ratings: Path, tiny_model: Path) -> None:
         ("path_a,path_b,preferred\n0.png,1.png,left\n", "a, b or tie, found 'left'"),
         ("path_a,path_b,preferred\n0.png,,a\n", "a path is empty"),
         ("path_a,path_b,preferred\n", "a header but no row"),
+        ("path_a,path_b,preferred,Path_B\n0.png,1.png,a,2.png\n", "the column 'path_b' is there twice"),
         ("path_a,path_b\n0.png,1.png\n", "'path' \\(or 'image'\\) is missing"),
         ("path,mos\n0.png,1\n1.png,2\n2.png,3\n", "at least 5 rated pictures are needed to fit, found 3"),
         ("path,mos\n0.png,1\n0.png,2\n", "is there twice"),
@@ -123,7 +151,7 @@ def test_options_that_choices_have_not(
 
 def test_a_fitted_model_is_no_model_below(ratings: Path, tiny_model: Path) -> None:
     assert fit(ratings, tiny_model, "--head", "ridge").exit_code == 0
-    with pytest.raises(ConfigError, match="a few-shot model itself"):
+    with pytest.raises(ConfigError, match=r"a few-shot model itself; name the model below it, --model tiny$"):
         raise run("fit", ratings, "--model", ratings.parent / "mine", "--output", ratings.parent / "other").exception
 
 

@@ -136,3 +136,9 @@ def test_a_model_without_text_tower_is_refused(run, tmp_path) -> None:
     given = ["prompts", "rank", "clip_iqa", "--labels", str(labels), "--model", str(tmp_path / "low")]
     error = CliRunner().invoke(app, [*given, "--device", "cpu"]).exception
     assert isinstance(error, ConfigError) and "no text tower" in str(error)
+
+
+@pytest.mark.parametrize("command", ["search", "sensitivity"])
+def test_help_tells_what_a_file_of_words_holds(command: str) -> None:
+    told = CliRunner().invoke(app, ["prompts", command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert "positive words, negative words, and templates such as 'a {word} photo'" in told

@@ -47,3 +47,23 @@ def test_what_cannot_be_chosen(folder: Path, tiny_model: Path, arguments: tuple[
 def test_a_picture_named_twice_is_chosen_once(folder: Path, tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match="cannot choose 2 of 1"):
         raise run(folder / "a.png", folder / "a.png", "--count", 2, "--model", tiny_model).exception
+
+
+def test_ratings_are_never_written_over(folder: Path, tiny_model: Path) -> None:
+    output = folder / "ratings.csv"
+    for _ in range(2):  # nothing is lost with an empty list
+        result = run(folder, "--count", 2, "--model", tiny_model, "--output", output)
+        assert result.stderr.endswith(
+            f"{output}: 2 of 3 pictures; fill in mos, higher is better, then vlqa fit {output}\n"
+        )
+    output.write_text("path,mos\na.png,3\nb.png,\n")
+    with pytest.raises(ConfigError, match="has ratings in it, which would be lost"):
+        raise run(folder, "--count", 2, "--model", tiny_model, "--output", output).exception
+    with pytest.raises(ConfigError, match=r"is there already and no list of `vlqa select`"):
+        raise run(folder, "--count", 2, "--model", tiny_model, "--output", folder / "a.png").exception
+    assert output.read_text() == "path,mos\na.png,3\nb.png,\n"
+
+
+def test_a_seed_is_no_negative_number(folder: Path, tiny_model: Path) -> None:
+    result = run(folder, "--count", 2, "--model", tiny_model, "--seed", -1, "--strategy", "random")
+    assert "Invalid value for '--seed'" in result.stderr

@@ -87,6 +87,20 @@ def test_a_curve_rises_throughout(noise: float) -> None:
     assert (np.diff(head(np.linspace(-4, 4, 100)[:, None])) > 0).all()
 
 
+def test_a_curve_passes_through_the_steps_of_isotonic_regression() -> None:
+    data = labelled(50)
+    order = np.argsort(data.features[:, 0])
+    x, y, weights = data.features[order, 0], data.mos[order], data.weights[order]
+    level = [  # Robertson, Wright and Dykstra 1988, theorem 1.4.4
+        max(min(np.average(y[s:t], weights=weights[s:t]) for t in range(i + 1, 51)) for s in range(i + 1))
+        for i in range(50)
+    ]
+    _, step = np.unique(np.round(level, 9), return_inverse=True)
+    head = HEADS["calibration"](Labelled(x[:, None], y, weights, np.arange(50), 0)).head
+    centres = np.bincount(step, weights * x) / np.bincount(step, weights)
+    np.testing.assert_allclose(head(centres[:, None]), np.unique(np.round(level, 9)), atol=1e-8)
+
+
 def test_labels_that_fall_with_the_score_leave_its_ranks() -> None:
     data = labelled(50)
     head = HEADS["calibration"](Labelled(data.features, -data.features[:, 0], data.weights, data.groups, 0)).head

@@ -126,6 +126,8 @@ def test_opinions_turned_round_are_noticed(rows: Any) -> None:
         warnings.simplefilter("always")
         few.fit_features(rows, dmos, direction="dmos")
     assert not any("DMOS" in str(warning.message) for warning in told)
+    with pytest.warns(UserWarning, match="taken as DMOS they were turned round; if they are MOS, leave"):
+        clone(few).fit_features(rows, -dmos, direction="dmos")
     assert np.corrcoef(few.predict_features(rows), dmos)[0, 1] < -0.8
 
 
@@ -298,6 +300,8 @@ def test_a_head_on_a_bare_encoder_has_no_attributes() -> None:
         (("head", "all", "parts"), []),
         (("head", "folds"), []),
         (("options", "further"), 1),
+        (("options", "coverage"), 2),
+        (("options", "seed"), "one"),
     ],
 )
 def test_an_edited_configuration_is_refused(rows: Any, tmp_path: Path, path: tuple[str, ...], value: Any) -> None:
@@ -310,3 +314,103 @@ def test_an_edited_configuration_is_refused(rows: Any, tmp_path: Path, path: tup
     file.write_text(json.dumps(config))
     with pytest.raises(CheckpointError):
         vlqa.load(tmp_path / "mine")
+
+
+def test_a_fitted_model_has_a_name_of_its_own(rows: Any, tmp_path: Path) -> None:
+    below = base()
+    few = FewShotPredictor(below, head="ridge")
+    assert few.name == "tiny"
+    few.fit_features(rows[:40], ratings(rows[:40]))
+    assert few.name == "tiny + ridge on 40 labels" == few.assess_features(rows[:1])[0].model
+    assert few.features_digest == below.features_digest and few.feature_sources == below.feature_sources
+    loaded = vlqa.load(few.save(tmp_path / "mine"), device="cpu")
+    assert isinstance(loaded, FewShotPredictor)
+    assert (loaded.name, loaded.predictor.name) == (few.name, "tiny")
+    np.testing.assert_array_equal(loaded.predict_features(rows), few.predict_features(rows))
+    again = vlqa.load(loaded.save(tmp_path / "again"), device="cpu")
+    assert again.name == few.name and json.loads((tmp_path / "again/config.json").read_text())["name"] == few.name
+    few = FewShotPredictor(below).fit_preference_features(rows[:40], rows[40:80], ["a", "b"] * 20)
+    assert few.name == "tiny + preference on 40 choices"
+
+
+def test_models_saved_under_the_name_below_are_still_read(rows: Any, tmp_path: Path) -> None:
+    few = FewShotPredictor(base(), head="ridge").fit_features(rows[:40], ratings(rows[:40]))
+    file = few.save(tmp_path / "mine") / "config.json"
+    config = json.loads(file.read_text())
+    config["name"] = config["below"].pop("name")
+    file.write_text(json.dumps(config))
+    assert vlqa.load(tmp_path / "mine", device="cpu").name == few.name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mos_range": (5, 1)}, r"mos_range must be \(worst, best\).*found \(5, 1\)"),
+        ({"mos_range": (3, 3)}, "mos_range must be"),
+        ({"mos_range": (0, np.nan)}, "mos_range must be"),
+        ({"mos_range": (0, 1, 2)}, "mos_range must be"),
+        ({"mos_range": 5}, "mos_range must be"),
+        ({"coverage": 1}, "coverage must lie between 0 and 1, found 1"),
+        ({"coverage": np.nan}, "coverage must lie"),
+        ({"coverage": "wide"}, "coverage must lie"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, found -1"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+    ],
+)
+def test_options_are_judged_when_fit_is_called(rows: Any, options: dict[str, Any], message: str) -> None:
+    few = FewShotPredictor(base(), **options)
+    with pytest.raises(ConfigError, match=message):
+        few.fit([], [])  # before any picture is opened
+    with pytest.raises(ConfigError, match=message):
+        few.fit_features(rows, ratings(rows))
+    with pytest.raises(ConfigError, match=message):
+        few.fit_preference_features(rows[:40], rows[40:80], ["a", "b"] * 20)
+
+
+def test_options_of_numpy_are_options(rows: Any, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"seed": np.int64(3), "coverage": np.float32(0.5), "mos_range": np.array([0, 100])}
+    few = FewShotPredictor(base(), head="ridge", **options).fit_features(rows[:40], ratings(rows[:40]))
+    loaded = vlqa.load(few.save(tmp_path / "mine"), device="cpu")
+    assert isinstance(loaded, FewShotPredictor) and loaded.scale == (0, 100)
+    assert (loaded.seed, loaded.coverage, loaded.mos_range) == (3, 0.5, (0, 100))
+
+
+def test_intervals_are_of_the_predictors_own_coverage(rows: Any) -> None:
+    few = FewShotPredictor(base(), head="ridge", coverage=0.5).fit_features(rows, ratings(rows))
+    ends = few.predict_interval_features(rows)
+    np.testing.assert_array_equal(ends, few.predict_interval_features(rows, 0.5))
+    assert (np.diff(few.predict_interval_features(rows, 0.9)) > np.diff(ends)).all()
+    assert few.assess_features(rows[:1])[0].interval == pytest.approx(ends[0])
+    few.fit(IMAGES, np.arange(30.0))
+    np.testing.assert_array_equal(few.predict_interval(IMAGES[:2]), few.predict_interval(IMAGES[:2], 0.5))
+
+
+def test_a_picture_without_features_is_like_no_other(rows: Any) -> None:
+    few = FewShotPredictor(base(), head="ridge").fit_features(rows, ratings(rows))
+    broken = rows[:4].copy()
+    broken[1, 0], broken[2] = np.inf, np.nan
+    assert few.out_of_distribution(broken).tolist() == [False, True, True, False]
+    records = few.assess_features(broken)
+    assert [record.out_of_distribution for record in records] == [False, None, None, False]
+    assert [record.error is None for record in records] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_features_that_failed_are_named(rows: Any, kept: int) -> None:
+    broken = rows[:30].copy()
+    broken[kept:] = np.nan
+    found = f"{'only 3' if kept else 'none'} of 30 rows of features is finite.* embed it again"
+    with pytest.raises(ConfigError, match=found):
+        FewShotPredictor(base()).fit_features(broken, ratings(rows[:30]))
+    with pytest.raises(ConfigError, match=found):
+        FewShotPredictor(base()).fit_preference_features(rows[30:60], broken, ["a"] * 30)
+
+
+@pytest.mark.parametrize("given", [[["a"] * 16] * 30, [[1.0], [1.0, 2.0]], [[{}] * 16]])
+def test_features_that_are_no_numbers(given: Any) -> None:
+    few = FewShotPredictor(base())
+    with pytest.raises(ConfigError, match=r"features must be numbers, \(n, 16\) as tiny's embed gives them"):
+        few.fit_features(given, np.arange(len(given)))
+    with pytest.raises(ConfigError, match="features must be numbers"):
+        base().predict_features(given)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from vlqa.errors import ConfigError
+from vlqa.fewshot import selection
+from vlqa.fewshot.heads import squared_distances
 from vlqa.fewshot.selection import STRATEGIES, Candidates, ranks_apart, select
 
 NUMBERS = np.random.default_rng(0)
@@ -56,3 +60,29 @@ def test_pictures_that_failed_are_never_chosen() -> None:
 def test_what_cannot_be_served(strategy: str) -> None:
     with pytest.raises(ConfigError, match="strategy"):
         select(Candidates(FEATURES), 3, strategy)
+
+
+def test_facility_location_in_blocks_is_the_greedy_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "_REFERENCES", 80)
+    monkeypatch.setattr(selection, "_BLOCK", 7)
+    rows = np.random.default_rng(4).normal(size=(300, 6))
+    references = rows[np.random.default_rng(0).permutation(300)[:80]]
+    typical = np.median(squared_distances(references, references))
+    near = np.exp(-squared_distances(rows, references) / (2 * typical))
+    served, expected = np.zeros(80), []
+    for _ in range(30):
+        worth = np.maximum(near, served).sum(axis=1)
+        worth[expected] = -np.inf
+        expected.append(int(worth.argmax()))
+        served = np.maximum(served, near[expected[-1]])
+    np.testing.assert_array_equal(select(Candidates(rows), 30, "facility"), expected)
+
+
+def test_facility_location_of_many_pictures_takes_little_memory() -> None:
+    rows = np.random.default_rng(0).normal(size=(20_000, 4))
+    tracemalloc.start()
+    try:
+        select(Candidates(rows), 2, "facility")
+        assert tracemalloc.get_traced_memory()[1] < 150e6  # all similarities at once are 320 MB
+    finally:
+        tracemalloc.stop()

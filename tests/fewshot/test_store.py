@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +344,46 @@ def test_rows_without_features_are_damage(tmp_path: Path) -> None:
     write(tmp_path, pa.table({"image": pa.array([b"x" * 32], pa.binary(32)), "features": none}))
     with pytest.raises(ConfigError, match="damaged \\(1 rows without features"):
         FeatureTable(tmp_path, 3).rows([b"x" * 32])
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from tests.fewshot.test_store import quality
+from vlqa.fewshot import store
+store._SHARD = 2
+predictor = quality()
+print("ready", flush=True)
+sys.stdin.readline()
+store.FeatureStore(sys.argv[1]).features(predictor, [Path(path) for path in sys.argv[2:]])
+"""
+
+
+def test_two_processes_may_write_at_once(photos, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_SHARD", 2)
+    folder, root = tmp_path / "store", Path(__file__).parents[2]
+    command = [sys.executable, "-c", _WRITER, folder, *photos[2:]]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None and other.stdout.readline() == "ready\n"
+        other.stdin.write("go\n")
+        other.stdin.flush()
+        ours = FeatureStore(folder).features(quality(), photos[:4])
+        assert other.wait(60) == 0
+    np.testing.assert_array_equal(ours, quality().embed(photos[:4]))
+    found = FeatureStore(folder)
+    assert len(found) == 6
+    np.testing.assert_allclose(found.lookup(quality(), photos), quality().embed(photos), atol=1e-6)
+
+
+def test_a_store_that_another_process_begins_now_is_a_store(tmp_path, monkeypatch) -> None:
+    folder, listed = tmp_path / "store", Path.iterdir
+    folder.mkdir()
+
+    def begun(path: Path) -> Any:
+        if path == folder:
+            FeatureStore._mark(store)
+        return listed(path)
+
+    store = FeatureStore(folder)
+    monkeypatch.setattr(Path, "iterdir", begun)
+    assert len(FeatureStore(folder)) == 0

@@ -36,7 +36,7 @@ class Choices:
             images: folder that its paths start from; its own when left out.
 
         Raises:
-            ManifestError: a column is missing, a cell is empty or another word, or there is no row.
+            ManifestError: a column is missing or there twice, a cell is empty or another word, or there is no row.
         """
         file = Path(path)
         root = file.parent if images is None else Path(images)
@@ -44,6 +44,8 @@ class Choices:
             raise ManifestError(f"{root}: no such folder of images")
         table = read_table(file)
         found = [name.casefold() for name in table.columns]
+        if twice := [name for name in _COLUMNS if found.count(name) > 1]:
+            raise ManifestError(f"{file}: the column {twice[0]!r} is there twice; remove one")
         if missing := [name for name in _COLUMNS if name not in found]:
             there = ", ".join(map(repr, table.columns)) or "none"
             raise ManifestError(f"{file}: choices need the columns {', '.join(missing)}; there are {there}")

@@ -12,6 +12,8 @@ from scipy import optimize, special
 
 from vlqa.evaluation.correlations import Vector, paired
 
+_BESIDE = 7.0  # widths from which the tail of a curve is an exponential within a thousandth
+
 
 def logistic4(scores: npt.ArrayLike, b1: float, b2: float, b3: float, b4: float) -> Vector:
     """b2 + (b1 − b2) / (1 + exp(−(s − b3) / |b4|)): the curve of four parameters.
@@ -57,8 +59,9 @@ class ScoreMapping:
 def fit_logistic(scores: npt.ArrayLike, mos: npt.ArrayLike) -> ScoreMapping:
     """The least-squares logistic of four parameters, started from the data's own scale.
 
-    Given b3 and b4 the other two parameters are a line's, so they are solved exactly after the iterations; the result
-    is therefore never worse than a line unless the iterations fail, and then the line is returned.
+    Given b3 and b4 the other two parameters are a line's, so they are solved exactly after the iterations. Where these
+    run away, since opinions that bend one way only are fitted best by the far tail of a curve, b3 and b4 are sought
+    within bounds. The result is never worse than a line.
 
     Args:
         scores: (n,) predictions; rising or falling with mos.
@@ -79,9 +82,9 @@ def fit_logistic(scores: npt.ArrayLike, mos: npt.ArrayLike) -> ScoreMapping:
         warnings.simplefilter("ignore", optimize.OptimizeWarning)  # no covariance is needed
         try:
             found, *_ = optimize.curve_fit(logistic4, x, y, p0=(b2 + slope, b2, 0.0, 0.5), maxfev=2000)
+            b3, b4 = float(found[2]), abs(float(found[3]))
         except RuntimeError:  # no convergence
-            return best
-        b3, b4 = float(found[2]), abs(float(found[3]))
+            b3, b4 = _within_bounds(x, y)
         rise = special.expit((x - b3) / b4)
         if not np.isfinite(rise).all() or np.ptp(rise) < 1e-9:  # nothing of the curve lies under the data
             return best
@@ -89,6 +92,31 @@ def fit_logistic(scores: npt.ArrayLike, mos: npt.ArrayLike) -> ScoreMapping:
     curve = ScoreMapping("logistic", (b2 + slope, b2, b3, b4), centre, scale)
     error = np.sum((logistic4(x, *curve.parameters) - y) ** 2)
     return curve if error <= np.sum((linear[0] * x + linear[1] - y) ** 2) else best
+
+
+def _within_bounds(x: Vector, y: Vector) -> tuple[float, float]:
+    """b3 and b4 of the least squares with the middle at most seven widths beside the scores: the tail is as good there.
+
+    Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
+    separate", SIAM Journal on Numerical Analysis 1973.
+    """
+    reach = float(np.ptp(x))
+
+    def curve(parameters: Vector) -> tuple[float, float]:
+        width = reach * float(np.exp(parameters[1]))
+        first, last = x.min() - _BESIDE * width, x.max() + _BESIDE * width
+        return float(first + parameters[0] * (last - first)), width
+
+    def residuals(parameters: Vector) -> Vector:
+        b3, b4 = curve(parameters)
+        rise = special.expit((x - b3) / b4)
+        slope, intercept = _line(rise, y) if np.ptp(rise) > 0 else (0.0, float(y.mean()))
+        return slope * rise + intercept - y
+
+    bounds = [0.0, np.log(0.005)], [1.0, np.log(5.0)]
+    starts = [(place, np.log(width)) for place in (0.1, 0.5, 0.9) for width in (0.05, 0.5)]
+    fits = [optimize.least_squares(residuals, start, bounds=bounds) for start in starts]
+    return curve(min(fits, key=lambda fit: float(fit.cost)).x)
 
 
 def _location(values: Vector) -> tuple[float, float]:

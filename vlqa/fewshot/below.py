@@ -1,4 +1,4 @@
-"""What a predictor on another's features takes from it: features, names, and its own score where it has one."""
+"""What a predictor on another's features takes from it: features, and its own score where it has one."""
 
 from __future__ import annotations
 
@@ -34,11 +34,6 @@ class OnFeatures(ImagePredictor):
     def width(self) -> int:  # type: ignore[override]
         """Of a row of features."""
         return sum(sight.width for sight in self._embedding())
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Of the model below."""
-        return self.predictor.name
 
     @property
     def reading(self) -> Reading:  # type: ignore[override]

@@ -88,6 +88,11 @@ class Fitted:
     scale: tuple[float, float]
     labels: int
 
+    @property
+    def title(self) -> str:
+        """The head in words, as it stands in the name of a model: "ridge on 200 labels"."""
+        return f"{self.name} on {self.labels} {'labels' if self.held else 'choices'}"
+
 
 def cross_validated(table: Table, head: str, folds: int = FOLDS) -> tuple[Chosen, Held]:
     """The choice on all labels, and the same procedure for each fold without it."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from vlqa.errors import ConfigError
 from vlqa.evaluation import srcc
-from vlqa.fewshot.heads import Vector
+from vlqa.fewshot.heads import Matrix, Vector
 
 Direction: TypeAlias = Literal["mos", "dmos"]
 
@@ -55,8 +56,42 @@ def checked_mos(mos: npt.ArrayLike, count: int, direction: str) -> Vector:
     return opinions if direction == "mos" else known.min() + known.max() - opinions
 
 
+def check_options(coverage: float, mos_range: Sequence[float] | npt.NDArray[Any] | None, seed: int) -> None:
+    """Raise the ConfigError of what a few-shot predictor was built with and cannot fit by.
+
+    Args:
+        coverage: in (0, 1).
+        mos_range: (worst, best) opinion, ascending; None for the range of the labels.
+        seed: a whole number from 0.
+    """
+    if not _are_numbers([coverage]) or not 0 < coverage < 1:
+        raise ConfigError(f"coverage must lie between 0 and 1, found {coverage!r}; 0.9 holds nine opinions of ten")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"seed must be a whole number, 0 or more, found {seed!r}")
+    if mos_range is None:
+        return
+    ends = list(mos_range) if isinstance(mos_range, list | tuple | np.ndarray) else []
+    if len(ends) != 2 or not _are_numbers(ends) or not ends[0] < ends[1]:
+        wanted = "mos_range must be (worst, best), two finite numbers of which the first is smaller"
+        raise ConfigError(f"{wanted}, found {mos_range!r}; of DMOS, which are turned round, it is (lowest, highest)")
+
+
+def range_of(opinions: npt.ArrayLike) -> tuple[float, float]:
+    """(lowest, highest)."""
+    return float(np.min(opinions)), float(np.max(opinions))
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    """Whether all are finite real numbers."""
+    real = (int, float, np.integer, np.floating)
+    return all(isinstance(value, real) and not isinstance(value, bool) and np.isfinite(value) for value in values)
+
+
 def weights_from(mos_std: npt.ArrayLike | None, count: int) -> Vector:
     """Weights, with mean 1, of opinions whose raters differed by `mos_std`: 1 / (typical variance + own variance).
+
+    The typical deviation is the median of those above 0: where most opinions come from one or two raters, who cannot
+    differ or rarely do, that of all would be 0. With none above 0 all weigh the same.
 
     Raises:
         ConfigError: another number of them, no numbers, or negative ones.
@@ -73,12 +108,25 @@ def weights_from(mos_std: npt.ArrayLike | None, count: int) -> Vector:
     if (spread < 0).any():
         raise ConfigError(f"{wanted}; found {np.nanmin(spread):g}")
     known = np.isfinite(spread)
-    typical = float(np.median(spread[known])) if known.any() else 0.0
-    if typical == 0:
+    if not (spread[known] > 0).any():
         return np.ones(count)
+    typical = float(np.median(spread[known & (spread > 0)]))
     ratio = np.clip(np.where(known, spread, typical), 0, _WIDEST * typical) / typical
     weights = 1 / (1 + ratio**2)
     return weights / weights.mean()
+
+
+def known_rows(features: Matrix) -> npt.NDArray[np.bool_]:
+    """(n,) which rows of features (n, d) are finite.
+
+    Raises:
+        ConfigError: none is, or too few to fit on although there are enough rows.
+    """
+    known = np.asarray(np.isfinite(features).all(axis=1))
+    if known.sum() < FEWEST <= len(known):
+        found = f"only {known.sum()} of {len(known)} rows" if known.any() else f"none of {len(known)} rows"
+        raise ConfigError(f"{found} of features is finite; NaN is a picture that failed: mend it and embed it again")
+    return known
 
 
 def numbered(groups: npt.ArrayLike | None, count: int) -> npt.NDArray[np.intp]:
@@ -103,14 +151,16 @@ def check_groups(groups: npt.NDArray[np.intp]) -> None:
         raise ConfigError(f"{found} of one group, so that nothing is left to judge a fit by; give others too")
 
 
-def warn_of_direction(score: Vector | None, mos: Vector) -> None:
-    """Say so where opinions fall as the model's own score rises: they may be DMOS."""
+def warn_of_direction(score: Vector | None, mos: Vector, direction: str) -> None:
+    """Say so where opinions fall as the model's own score rises: they may go the other way than was said."""
     if score is None or len(mos) < 10 or np.ptp(score) == 0:
         return
     agreement = srcc(score, mos)
     if agreement < min(_DISAGREES, -3 / np.sqrt(len(mos))):  # not by chance
-        warnings.warn(
-            f"the labels fall as the model's own score rises (SRCC {agreement:.2f}): did you mean DMOS? "
-            "Then give direction='dmos' (--direction dmos)",
-            stacklevel=4,
-        )
+        hint = "did you mean DMOS? Then give direction='dmos' (--direction dmos)"
+        if direction == "dmos":
+            hint = (
+                "taken as DMOS they were turned round; if they are MOS, leave direction='dmos' (--direction dmos) out"
+            )
+        found = f"the labels fall as the model's own score rises (SRCC {agreement:.2f})"
+        warnings.warn(f"{found}: {hint}", stacklevel=4)

@@ -24,7 +24,16 @@ from vlqa.fewshot.estimator import Estimator
 from vlqa.fewshot.fitted import Fitted, Reader, fit_table, reads_score
 from vlqa.fewshot.fitting import HEADS, Labelled
 from vlqa.fewshot.heads import Matrix, Vector
-from vlqa.fewshot.labels import check_groups, checked_mos, numbered, warn_of_direction, weights_from
+from vlqa.fewshot.labels import (
+    check_groups,
+    check_options,
+    checked_mos,
+    known_rows,
+    numbered,
+    range_of,
+    warn_of_direction,
+    weights_from,
+)
 from vlqa.fewshot.preferences import fit_choices, wins
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.given import as_iterable
@@ -48,13 +57,14 @@ class FewShotPredictor(Estimator, OnFeatures):
         head: "auto", "ridge", "elastic-net", "svr", "gp", "calibration" (the predictor's own score, on the scale of the
             labels), or "preference" for `fit_preferences`. "auto" chooses features and head by what they predict for
             labels they have not seen, and keeps the predictor's own score where nothing ranks better.
-        coverage: of the intervals in `assess`.
-        mos_range: (worst, best) opinion; the range of the labels when left out.
+        coverage: of the intervals, where a call names no other.
+        mos_range: (worst, best) opinion, ascending; the range of the labels when left out.
         seed: decides the folds.
 
     Attributes:
         fitted_: what was learned; `fitted_.held` tells how labels left out were predicted.
-        agreement_: after `fit_preferences`: share of the decided pairs left out that are ordered as people did.
+        agreement_: after `fit_preferences`: share of the decided pairs that heads which saw neither of the two pictures
+            order as people did; NaN where all pairs share pictures, so that there is no such head.
     """
 
     method: ClassVar[str] = "few-shot"
@@ -93,7 +103,8 @@ class FewShotPredictor(Estimator, OnFeatures):
             direction: "dmos" where higher opinions are worse.
 
         Raises:
-            ConfigError: fewer than 5 usable labels, all alike, other lengths, or an unknown head.
+            ConfigError: fewer than 5 usable labels, all alike, other lengths, an unknown head, or a coverage, range or
+                seed that is none.
         """
         listed = list(as_iterable(images))
         self.check_labels(mos, direction, len(listed))  # before minutes of work on the pictures
@@ -127,23 +138,23 @@ class FewShotPredictor(Estimator, OnFeatures):
         rows = self._rows(features).double().numpy()
         opinions = self.check_labels(mos, direction, len(rows))
         weights, group = weights_from(mos_std, len(rows)), numbered(groups, len(rows))
-        usable = np.isfinite(rows).all(axis=1) & np.isfinite(opinions)
+        usable = known_rows(rows) & np.isfinite(opinions)
         opinions = checked_mos(opinions[usable], int(usable.sum()), "mos")
         rows, weights, group = rows[usable], weights[usable] / weights[usable].mean(), group[usable]
         if groups is None:  # a picture that was given twice must not be judged by its twin
             group = np.unique(rows, axis=0, return_inverse=True)[1]
         check_groups(group)
         score = self._own_score(rows)
-        warn_of_direction(score, opinions)
+        warn_of_direction(score, opinions, direction)
         return Table(Labelled(rows, opinions, weights, group, self.seed), score, self.predictor.feature_slices), usable
 
     def scale_of(self, table: Table) -> tuple[float, float]:
         """(worst, best) opinion of a predictor fitted on these labels."""
-        opinions = table.labelled.mos
-        return self.mos_range or (float(opinions.min()), float(opinions.max()))
+        return range_of(table.labelled.mos if self.mos_range is None else self.mos_range)
 
     def check_labels(self, mos: npt.ArrayLike, direction: str = "mos", count: int | None = None) -> Vector:
         """Opinions as `fit` takes them, higher is better; raises what `fit` would, before any picture is opened."""
+        check_options(self.coverage, self.mos_range, self.seed)
         if self.head == PREFERENCE:
             raise ConfigError("head='preference' learns from pairs: use fit_preferences(first, second, preferred)")
         if self.head not in (AUTO, *HEADS):
@@ -168,23 +179,25 @@ class FewShotPredictor(Estimator, OnFeatures):
         Raises:
             ConfigError: other lengths or words, fewer than 5 pairs, or a head that reads opinions.
         """
+        check_options(self.coverage, self.mos_range, self.seed)
         if self.head not in (AUTO, PREFERENCE):
             raise ConfigError(f"head {self.head!r} reads opinions; preferences need head='preference'")
         won, rows = wins(preferred), [self._rows(part).double().numpy() for part in (first, second)]
         if not len(rows[0]) == len(rows[1]) == len(won):
             raise ConfigError(f"pairs differ in number: {len(rows[0])} a, {len(rows[1])} b, {len(won)} preferred")
-        usable = np.isfinite(np.concatenate(rows, axis=1)).all(axis=1)
+        usable = known_rows(np.concatenate(rows, axis=1))
         pairs = [part[usable] for part in rows]
         scores = self._own_score(np.concatenate(pairs))
         learned, self.agreement_ = fit_choices(pairs, won[usable], scores, self.feature_slices, self.seed)
-        scale = self.mos_range or (learned.scale if scores is None else self.predictor.scale)
-        self.fitted_ = replace(learned, scale=scale)
+        own = learned.scale if scores is None else self.predictor.scale
+        self.fitted_ = replace(learned, scale=range_of(own if self.mos_range is None else self.mos_range))
         return self
 
-    def predict_interval(self, images: Images, coverage: float = 0.9) -> npt.NDArray[np.float64]:
+    def predict_interval(self, images: Images, coverage: float | None = None) -> npt.NDArray[np.float64]:
         """Intervals (n, 2) that hold the opinion of a picture with about this probability; NaN for one that fails.
 
-        CV+, see `intervals.cv_plus`; infinite where there are too few labels for the coverage.
+        The probability is the predictor's own `coverage` when left out, as in the records of `assess`. CV+, see
+        `intervals.cv_plus`; infinite where there are too few labels for the coverage.
 
         Raises:
             ConfigError: a coverage outside (0, 1), or a head fitted on preferences.
@@ -192,12 +205,14 @@ class FewShotPredictor(Estimator, OnFeatures):
         read = functools.partial(self._intervals, coverage=coverage)
         return self._collect(images, self._embedding(), lambda rows: torch.from_numpy(read(rows)), (2,))
 
-    def predict_interval_features(self, features: npt.ArrayLike, coverage: float = 0.9) -> npt.NDArray[np.float64]:
+    def predict_interval_features(
+        self, features: npt.ArrayLike, coverage: float | None = None
+    ) -> npt.NDArray[np.float64]:
         """The intervals `predict_interval` gives, from stored features (n, d)."""
         return self._intervals(self._rows(features), coverage)
 
     def out_of_distribution(self, features: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether each row of features (n, d) is unlike all the labelled pictures; see `Strangers`."""
+        """Whether each row of features (n, d) is unlike all the labelled pictures, as NaN is; see `Strangers`."""
         return self._learned().strangers(self._rows(features).double().numpy())
 
     def save(self, directory: str | os.PathLike[str], *, half: bool = False) -> Path:
@@ -205,6 +220,12 @@ class FewShotPredictor(Estimator, OnFeatures):
         from vlqa.hub.store import save  # the one way up: `save` mirrors `vlqa.load`
 
         return save(self, directory, half=half)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Of the model below, and once it is fitted of the head: "mini + ridge on 200 labels"."""
+        fitted: Fitted | None = getattr(self, "fitted_", None)
+        return self.predictor.name if fitted is None else f"{self.predictor.name} + {fitted.title}"
 
     @property
     def score_apart(self) -> bool:
@@ -237,20 +258,20 @@ class FewShotPredictor(Estimator, OnFeatures):
         told = [reader.head(reader.columns.of(rows, score, self.feature_slices)) for reader in readers]
         return np.stack(told, axis=1)
 
-    def _intervals(self, features: Tensor, coverage: float) -> npt.NDArray[np.float64]:
+    def _intervals(self, features: Tensor, coverage: float | None = None) -> npt.NDArray[np.float64]:
         held = self._learned().held
         if held is None:
             raise ConfigError(
                 "preferences are no opinions on a scale, so they give no intervals; fit on rated pictures"
             )
-        ends = held.intervals(self._read(held.readers, features), coverage)
+        ends = held.intervals(self._read(held.readers, features), self.coverage if coverage is None else coverage)
         ends[~np.isfinite(features.numpy()).all(axis=1)] = np.nan
         return ends
 
     def _details(self, features: Float[Tensor, "n d"]) -> list[dict[str, Any]]:
         fitted = self._learned()
         told = self._told_below(features)
-        ends = None if fitted.held is None else self._intervals(features, self.coverage)
+        ends = None if fitted.held is None else self._intervals(features)
         strange = fitted.strangers(features.double().numpy())
         for number, (row, score) in enumerate(zip(told, self._score(features).tolist(), strict=True)):
             row |= {"raw": score, "out_of_distribution": bool(strange[number])}
@@ -265,7 +286,9 @@ class FewShotPredictor(Estimator, OnFeatures):
         if self._has_score():
             reader.predictor = self.predictor._reader(explain, attributes)
         elif attributes is not None:
-            raise ConfigError(f"the head on {self.name} reads features alone, so it has no attributes; leave them out")
+            raise ConfigError(
+                f"the head on {self.predictor.name} reads features alone, so it has no attributes; leave them out"
+            )
         return reader
 
     def _learned(self) -> Fitted:

@@ -12,6 +12,8 @@ from vlqa.errors import ConfigError
 from vlqa.fewshot.heads import Matrix, Vector, squared_distances
 
 _REFERENCES = 2000
+_BLOCK = 1024  # pictures compared with the references at once
+_ROUNDING = 1e-6  # of a worth of at most 2000: no picture is passed over for it
 _SHARE_OF_SCORE = 0.25
 """Variance of the score beside that of all features: pictures of every quality are asked for.
 
@@ -39,21 +41,46 @@ class Candidates:
 
 
 def facility_location(candidates: Candidates, count: int) -> npt.NDArray[np.intp]:
-    """Greedily the pictures that together resemble all others most: Σ_j max_i s(i, j) (Krause and Golovin 2014, §1)."""
+    """Greedily the pictures that together resemble all others most: Σ_j max_i s(i, j) (Krause and Golovin 2014, §1).
+
+    Of thousands of others a sample. What a picture adds only falls while more are chosen, so that just those whose
+    last known worth is above the best's are looked at again (Minoux 1978): similarities are computed in blocks, and
+    100 000 pictures take 0.1 GB beside their features.
+    """
     x = _with_score(candidates)
     references = x
     if len(x) > _REFERENCES:
         references = x[np.random.default_rng(candidates.seed).permutation(len(x))[:_REFERENCES]]
-    apart = squared_distances(x, references)
-    near = np.exp(-apart / (2 * (np.median(apart) or 1.0)))
-    served = np.zeros(near.shape[1])
+    typical = np.median(squared_distances(references, references)) or 1.0
+
+    def similar(rows: npt.NDArray[np.intp]) -> Matrix:
+        """(rows, references)."""
+        return np.exp(-squared_distances(x[rows], references) / (2 * typical))
+
+    every = similar(np.arange(len(x))) if len(x) <= _REFERENCES else None
+    served = np.zeros(len(references))
+    adds = np.full(len(x), np.inf)  # at most
     chosen: list[int] = []
     for _ in range(count):
-        worth = np.maximum(near, served).sum(axis=1)
-        worth[chosen] = -np.inf
-        chosen.append(int(worth.argmax()))
-        np.maximum(served, near[chosen[-1]], out=served)
+        current = np.zeros(len(x), bool)
+        best = -np.inf
+        while len(rows := _promising(adds, current, best)):
+            near = similar(rows) if every is None else every[rows]
+            adds[rows] = np.maximum(near, served).sum(axis=1) - served.sum()
+            current[rows] = True
+            best = max(best, float(adds[rows].max()))
+        chosen.append(int(np.where(current, adds, -np.inf).argmax()))
+        served = np.maximum(served, similar(np.array(chosen[-1:]))[0])
+        adds[chosen[-1]] = -np.inf
     return np.array(chosen)
+
+
+def _promising(adds: Vector, current: npt.NDArray[np.bool_], best: float) -> npt.NDArray[np.intp]:
+    """Rows not looked at in this turn that may add as much as the best, a block of those that may add most."""
+    rows = np.flatnonzero(~current & (adds > best - _ROUNDING) & (adds > -np.inf))
+    if len(rows) > _BLOCK:
+        rows = rows[np.argpartition(-adds[rows], _BLOCK)[:_BLOCK]]
+    return rows
 
 
 def k_centre(candidates: Candidates, count: int) -> npt.NDArray[np.intp]:

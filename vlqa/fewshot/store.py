@@ -241,6 +241,8 @@ class FeatureStore:
     def _check(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigError(f"{self.folder} is a file; a feature store is a folder")
+        # Listed before the mark is looked for: another process may begin the store now, and it writes the mark first.
+        new = not self.folder.exists() or all(path.name.startswith(".") for path in self.folder.iterdir())
         if (self.folder / _MARK).is_file():
             with contextlib.suppress(CheckpointError):
                 mark = artifacts.read_json(self.folder / _MARK)
@@ -249,7 +251,7 @@ class FeatureStore:
                     raise ConfigError(f"{self.folder}: format {found!r}, expected {_FORMAT}; another vlqa wrote it")
                 if mark.get("kind") == _KIND:
                     return
-        elif not self.folder.exists() or all(path.name.startswith(".") for path in self.folder.iterdir()):
+        elif new:
             return
         raise ConfigError(f"{self.folder} holds no feature store; name a new folder, or one that vlqa embed wrote")
 

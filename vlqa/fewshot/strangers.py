@@ -48,8 +48,11 @@ class Strangers:
         return _mean_of_nearest(apart, min(_NEIGHBOURS, len(self.known)))
 
     def __call__(self, features: Matrix) -> np.ndarray:
-        """(m,) whether each picture is a stranger."""
-        return self.distances(features) > self.limit
+        """(m,) whether each picture is a stranger, as is one without features, a row that is not finite."""
+        strange = np.ones(len(features), bool)
+        known = np.isfinite(features).all(axis=1)
+        strange[known] = self.distances(features[known]) > self.limit
+        return strange
 
 
 def _mean_of_nearest(squared: Matrix, count: int) -> Vector:

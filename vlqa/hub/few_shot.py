@@ -19,6 +19,7 @@ from vlqa.errors import CheckpointError, ConfigError
 from vlqa.fewshot.columns import SCORE, Columns
 from vlqa.fewshot.fitted import Fitted, Held, Reader
 from vlqa.fewshot.heads import head_from
+from vlqa.fewshot.labels import check_options, range_of
 from vlqa.fewshot.predictor import FewShotPredictor
 from vlqa.fewshot.strangers import Strangers
 from vlqa.hub.encoded import under
@@ -41,20 +42,23 @@ class FewShotParts:
     """What a few-shot predictor is made of.
 
     Attributes:
-        name: of the model below.
-        below: that model.
+        below: the model below.
         fitted: what was learned.
         options: of the estimator.
     """
 
-    name: str
     below: ModelParts
     fitted: Fitted
     options: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """As `FewShotPredictor.name`."""
+        return f"{self.below.name} + {self.fitted.title}"
+
     def base(self, name: str) -> FewShotParts:
-        """The same on the model below without an adapter in use, under another name."""
-        return dataclasses.replace(self, name=name, below=self.below.base(name))
+        """The same on the model below without an adapter in use, and under another name."""
+        return dataclasses.replace(self, below=self.below.base(name))
 
     @property
     def own_options(self) -> tuple[str, ...]:
@@ -86,7 +90,7 @@ def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Pat
     """A model from what `describe` gave, and the folder that holds the adapters of the model below."""
     of_below, of_head = config["below"], config["head"]
     form = importlib.import_module(f"vlqa.hub.{_BELOW[of_below['method']]}")
-    below = form.stored(of_below | {"name": config["name"]}, under(weights, "below."), folder)
+    below = form.stored({"name": config["name"]} | of_below, under(weights, "below."), folder)
     numbers = {name: tensor.numpy() for name, tensor in under(weights, "head.").items()}
 
     def reader(prefix: str, columns: Mapping[str, Any]) -> Reader:
@@ -109,7 +113,8 @@ def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Pat
             f"its options are {', '.join(options)}, expected {', '.join(sorted(known))}; fit it again"
         )
     options["mos_range"] = None if options["mos_range"] is None else tuple(_numbers(options["mos_range"], 2))
-    return FewShotParts(config["name"], below, fitted, options)
+    check_options(options["coverage"], options["mos_range"], options["seed"])
+    return FewShotParts(below, fitted, options)
 
 
 def describe(predictor: FewShotPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -142,8 +147,10 @@ def describe(predictor: FewShotPredictor) -> tuple[dict[str, Any], dict[str, Ten
         "folds": [dataclasses.asdict(reader.columns) for reader in readers],
     }
     options = {name: value for name, value in predictor.get_params().items() if name != "predictor"}
+    given = None if predictor.mos_range is None else range_of(predictor.mos_range)
+    options |= {"coverage": float(predictor.coverage), "seed": int(predictor.seed), "mos_range": given}
     return {
-        "below": own | {"method": below.method, "scale": list(below.scale)},
+        "below": own | {"name": below.name, "method": below.method, "scale": list(below.scale)},
         "head": head,
         "options": options,
     }, tensors

@@ -109,7 +109,8 @@ def save(
         ConfigError: a file is in the way, a config.json of something else, or `half` that would round weights which
             adapters were trained on; train them on a base that was saved in half.
     """
-    high = vision_language_view(getattr(predictor, "predictor", predictor))  # a head's adapters are those below it
+    below = getattr(predictor, "predictor", predictor)  # of a head: its adapters and its licence are those below it
+    high = vision_language_view(below)
     adapters = high.backbone.adapters if high else None
     if adapters and merge:
         adapters.merge()
@@ -121,7 +122,7 @@ def save(
         if adapters and rounds_in_half(adapters.base_state()):
             raise ConfigError("half would change the weights that the adapters belong to; save in full, or merge=True")
         state = {name: tensor.half() if _shrinks(name, tensor) else tensor for name, tensor in state.items()}
-    row = table.MODELS.get(predictor.name)
+    row = table.MODELS.get(below.name)
     config: dict[str, Any] = {
         "format": FORMAT,
         "name": predictor.name,

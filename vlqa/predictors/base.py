@@ -274,8 +274,11 @@ class ImagePredictor(ABC):
         return self._rows(features)
 
     def _rows(self, features: npt.ArrayLike) -> Tensor:
-        rows = np.asarray(features, dtype=np.float32)
         width = self.width
+        try:
+            rows = np.asarray(features, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise ConfigError(f"features must be numbers, (n, {width}) as {self.name}'s embed gives them") from None
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ConfigError(f"{self.name} reads features of shape (n, {width}), got {rows.shape}")
         return torch.from_numpy(np.array(rows))

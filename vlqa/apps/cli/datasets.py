@@ -25,8 +25,10 @@ class Format(enum.StrEnum):
     JSON = "json"
 
 
-_Name = Annotated[str, typer.Argument(help="A name of `vlqa datasets list`.", show_default=False)]
-_Root = Annotated[Path, typer.Argument(help="The set's folder, or the one it was unpacked in.", show_default=False)]
+_Name = Annotated[str, typer.Argument(help="A name of `vlqa datasets list`.", metavar="NAME", show_default=False)]
+_Root = Annotated[
+    Path, typer.Argument(help="The set's folder, or the one it was unpacked in.", metavar="ROOT", show_default=False)
+]
 
 
 @app.command("list")
@@ -102,7 +104,7 @@ def export(
     root: _Root,
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write.", show_default=False)],
 ) -> None:
-    """Write a set's labels as the label file that `vlqa evaluate` and `vlqa train` read, higher is better.
+    """Write a set's labels as the label file that `vlqa evaluate`, `fit` and `train` read, higher is better.
 
     \b
     Examples:

@@ -24,7 +24,9 @@ _NAMES = {
 
 
 def evaluate(
-    labels: Annotated[Path, typer.Argument(help="CSV or Parquet: path or image, and mos.", show_default=False)],
+    labels: Annotated[
+        Path, typer.Argument(help="CSV or Parquet: path or image, and mos.", metavar="LABELS", show_default=False)
+    ],
     images: Annotated[
         Path | None, typer.Option("--images", "-i", help="Folder the paths start from; default: the file's.")
     ] = None,
@@ -91,7 +93,7 @@ def _print(result: Evaluation, model: str) -> None:
     from rich.table import Table
 
     dropped = f"; {result.dropped} failed and are left out" if result.dropped else ""
-    table = Table(title=f"{model} on {result.n} images{dropped}", box=None, title_justify="left")
+    table = Table(title=f"{model}: {result.n} images{dropped}", box=None, title_justify="left")
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")

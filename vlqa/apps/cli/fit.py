@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +48,8 @@ def fit(
     labels: Annotated[
         Path,
         typer.Argument(
-            help="CSV or Parquet: path and mos (perhaps mos_std, group); or path_a, path_b, preferred.",
+            help="CSV or Parquet: path and mos (perhaps mos_std, group); or path_a, path_b, preferred (a, b or tie).",
+            metavar="LABELS",
             show_default=False,
         ),
     ],
@@ -62,7 +64,14 @@ def fit(
     count: Annotated[
         int | None, typer.Option("--labels", "-n", min=1, help="Fit on so many rows, at random; test on the others.")
     ] = None,
-    head: Annotated[Head, typer.Option("--head", help="What reads the features.")] = Head.AUTO,
+    head: Annotated[
+        Head,
+        typer.Option(
+            "--head",
+            help="What reads the features; auto: whatever predicts ratings left out best; calibration: only brings the "
+            "model's own score onto your scale; preference: for choices.",
+        ),
+    ] = Head.AUTO,
     adapt: Annotated[
         Adapt | None,
         typer.Option("--adapt", help="lora: let the image tower learn too, in a low rank; from 100 labels on."),
@@ -71,9 +80,10 @@ def fit(
         Direction, typer.Option("--direction", help="dmos: higher opinions are worse.")
     ] = Direction.MOS,
     features: Annotated[
-        Path | None, typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again.")
+        Path | None,
+        typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again, the rest added."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the folds, and the rows of --labels.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the folds, and the rows of --labels.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
 ) -> None:
@@ -105,13 +115,16 @@ def fit(
     rated = Choices.read(labels, images=images) if choices else Manifest.read(labels, images=images)
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
     if isinstance(predictor, FewShotPredictor):
-        raise ConfigError(f"{model} is a few-shot model itself; name the model below it, --model {predictor.name}")
+        raise ConfigError(
+            f"{model} is a few-shot model itself; name the model below it, --model {predictor.predictor.name}"
+        )
     few = FewShotPredictor(predictor, head=Head.PREFERENCE.value if choices else head.value, seed=seed)
     if isinstance(rated, Choices):
         seen = _fit_choices(few, rated, store)
     else:
         few, seen = _fit_opinions(few, rated, store, count, direction.value, adapt is not None)
     few.save(output)
+    typer.echo(f"{output}: saved {few.name}; vlqa score PATH… --model {output}", err=True)
     if not np.isfinite(seen).all():
         raise typer.Exit(SOME_FAILED)
 
@@ -124,7 +137,10 @@ def _fit_choices(few: FewShotPredictor, choices: Choices, store: FeatureStore | 
     features = features_of(few, list(row), store)
     first, second = (features[[row[path] for path in paths]] for paths in (choices.first, choices.second))
     few.fit_preference_features(first, second, choices.preferred)
-    typer.echo(f"{few.fitted_.labels} choices; {few.agreement_:.0%} of those left out are ordered as people did")
+    told = f"{few.agreement_:.0%} of those left out, with their pictures, are ordered as people did"
+    if math.isnan(few.agreement_):
+        told = "they share pictures, so that none could be left out to test the others"
+    typer.echo(f"{few.fitted_.labels} choices; {told}")
     return features
 
 
@@ -176,11 +192,18 @@ def _print(few: FewShotPredictor, scores: Any, mos: Any) -> None:
     from rich.table import Table
 
     from vlqa.evaluation import evaluate_scores
+    from vlqa.fewshot.columns import SCORE
 
     fitted = few.fitted_
     assert fitted.held is not None
-    title = f"{fitted.name} on {' + '.join(fitted.reader.columns.parts)}, {fitted.labels} labels"
-    table = Table(title=title, box=None, title_justify="left")
+    if fitted.name == "calibration":
+        kept = "; no head ranks better" if few.head == Head.AUTO.value else ""
+        title = f"{few.predictor.name}'s own score, brought onto the scale of {fitted.labels} labels{kept}"
+    else:
+        read = ["the model's own score" if part == SCORE else part for part in fitted.reader.columns.parts]
+        title = f"{few.name}, which reads {' + '.join(read)}"
+    typer.echo(title)  # a title of the table would be cut into lines of its width
+    table = Table(box=None)
     for name in ("", "SRCC", "95 % interval", "PLCC", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
     told = [("cross-validated", fitted.held.predicted, fitted.held.mos)]

@@ -43,6 +43,9 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N o
 Places = Annotated[Precision, typer.Option("--precision", help="Of the image tower.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")]
 
+_WORDS = "YAML of three lists: positive words, negative words, and templates such as 'a {word} photo'."
+_AGAINST = "What others are tested against: first, the name of a pair, or best, which luck helped to choose."
+
 
 def rank(
     prompts: Annotated[str, typer.Argument(help="Prompt file or bundled name.", metavar="FILE", show_default=False)],
@@ -52,9 +55,7 @@ def rank(
     weights: Weights = None,
     adapter: Adapter = None,
     features: Features = None,
-    against: Annotated[
-        str, typer.Option("--against", help="What others are tested against: best, first, or the name of a pair.")
-    ] = "best",
+    against: Annotated[str, typer.Option("--against", help=_AGAINST)] = "best",
     plot: Plot = None,
     as_json: AsJson = False,
     seed: Seed = 0,
@@ -87,7 +88,7 @@ def rank(
 
 
 def search(
-    words: Annotated[Path, typer.Argument(help="YAML: positive, negative, templates.", show_default=False)],
+    words: Annotated[Path, typer.Argument(help=_WORDS, metavar="WORDS", show_default=False)],
     labels: Labels,
     output: Annotated[Path, typer.Option("--output", "-o", help="Prompt file for the winner.")],
     images: Images = None,
@@ -141,7 +142,7 @@ def search(
 
 
 def sensitivity(
-    words: Annotated[Path, typer.Argument(help="YAML: positive, negative, templates.", show_default=False)],
+    words: Annotated[Path, typer.Argument(help=_WORDS, metavar="WORDS", show_default=False)],
     labels: Labels,
     images: Images = None,
     model: Model = "mini",

@@ -17,7 +17,9 @@ from vlqa.errors import ConfigError
 if TYPE_CHECKING:
     from vlqa.prompts import PromptSet
 
-app = typer.Typer(no_args_is_help=True, help="Sentences images are compared with: show, check, rank, search.")
+app = typer.Typer(
+    no_args_is_help=True, help="Sentences images are compared with: show, check, rank, search, sensitivity."
+)
 
 
 class Format(enum.StrEnum):

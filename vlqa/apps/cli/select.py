@@ -50,9 +50,10 @@ def select(
         Path | None, typer.Option("--output", "-o", help="CSV of path and an empty mos, to be filled in.")
     ] = None,
     features: Annotated[
-        Path | None, typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again.")
+        Path | None,
+        typer.Option("--features", help="Store of `vlqa embed`: what is in it is not opened again, the rest added."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Decides what is random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides what is random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
 ) -> None:
@@ -73,6 +74,8 @@ def select(
 
     if output is not None and output.is_dir():
         raise ConfigError(f"--output {output} is a directory; name a CSV file")
+    if output is not None and output.exists():
+        _check_unrated(output)
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
     pictures = list({Path(path).absolute(): path for path in find_pictures(paths)}.values())  # each once
     if not pictures:
@@ -84,6 +87,8 @@ def select(
         typer.echo("\n".join(chosen))
     else:
         _write(output, chosen)
+        told = f"{len(chosen)} of {len(pictures)} pictures; fill in mos, higher is better, then vlqa fit {output}"
+        typer.echo(f"{output}: {told}", err=True)
     if not math.isfinite(candidates.features.sum()):  # a row of NaN for each that failed
         raise typer.Exit(SOME_FAILED)
 
@@ -105,6 +110,20 @@ def _candidates(
         named = [(record.scene, record.distortion) for record in records]
         kinds = None if all(scene is None for scene, _ in named) else [(s or "", d or "") for s, d in named]
     return Candidates(features, score, disagreement, kinds, seed)
+
+
+def _check_unrated(output: Path) -> None:
+    """Raise the ConfigError of a file whose ratings would be lost."""
+    from vlqa.data.table import read_table
+    from vlqa.errors import ManifestError
+
+    try:
+        table = read_table(output)
+        place = table.columns.index("mos")
+    except (ManifestError, ValueError):
+        raise ConfigError(f"--output {output} is there already and no list of `vlqa select`; name a new file") from None
+    if any(cells[place] for _, cells in table.rows):
+        raise ConfigError(f"--output {output} has ratings in it, which would be lost; name a new file")
 
 
 def _write(output: Path, chosen: list[str]) -> None:

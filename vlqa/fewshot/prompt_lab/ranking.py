@@ -202,7 +202,10 @@ def _reference(against: str, labels: list[str], srcc: npt.NDArray[np.float64]) -
     if against == "best":
         return int(np.nanargmax(srcc))
     if against != "first" and against not in labels:
-        hint = did_you_mean(against, labels) or f"; there are best, first, {', '.join(labels[:10])}"
+        hint = (
+            did_you_mean(against, labels)
+            or f"; there are best, first, {', '.join(labels[:10])}{', …' if len(labels) > 10 else ''}"
+        )
         raise ConfigError(f"no pair is called {against!r}{hint}")
     number = 0 if against == "first" else labels.index(against)
     if np.isnan(srcc[number]):
