@@ -12,7 +12,7 @@ import pytest
 
 from tests.hostile import write_hostile_files
 from vlqa.apps.cli import main
-from vlqa.apps.records import open_writer
+from vlqa.apps.records import open_output
 from vlqa.types import Assessment
 
 RECORD = Assessment(path="a.png", quality=0.5, raw=3.0, model="tiny", digest="0")
@@ -31,28 +31,29 @@ def test_a_fifo_is_written_and_not_replaced(tmp_path: Path) -> None:
     fifo = tmp_path / "out"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    with open_writer("jsonl", fifo, (1, 5)) as write:
-        write(RECORD)
+    with open_output("jsonl", fifo, (1, 5)) as out:
+        out.write(RECORD)
     assert json.loads(os.read(reader, 9999))["path"] == "a.png"
     assert fifo.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "target.jsonl")
-    with open_writer("jsonl", tmp_path / "link.jsonl", (1, 5)) as write:
-        write(RECORD)
+    with open_output("jsonl", tmp_path / "link.jsonl", (1, 5)) as out:
+        assert list(out.unscored(["a.png"])) == ["a.png"]
+        out.write(RECORD)
     assert (tmp_path / "link.jsonl").is_symlink() and "a.png" in (tmp_path / "target.jsonl").read_text()
 
 
 def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), open_writer("csv", tmp_path / "out.csv", (1, 5)):
+    with pytest.raises(KeyboardInterrupt), open_output("csv", tmp_path / "out.csv", (1, 5)):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
 
 
 def test_a_table_shows_what_was_scored_before_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), open_writer("table", None, (1, 5)) as write:
-        write(RECORD)
+    with pytest.raises(KeyboardInterrupt), open_output("table", None, (1, 5)) as out:
+        out.write(RECORD)
         raise KeyboardInterrupt
     assert "a.png" in capsys.readouterr().out
 

@@ -206,7 +206,7 @@ def test_ctrl_c_is_status_130_and_keeps_what_was_written(folder, tiny_model, tmp
     run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, cwd=root, timeout=300)
     assert run.returncode == 130 and b"Traceback" not in run.stderr
     assert not output.exists()
-    kept = records((tmp_path / "scores.jsonl.partial").read_text())
+    _, *kept = records((tmp_path / "scores.jsonl.partial").read_text())
     assert [Path(str(record["path"])).name for record in kept] == ["a.png", "b.png"]
 
 

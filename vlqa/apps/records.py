@@ -5,88 +5,132 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from vlqa.apps.journal import Journal
+from vlqa.artifacts import atomic_write
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Patch
 
-_PARQUET_ROWS = 4096  # rows a group: what a run that breaks off loses at most
+if TYPE_CHECKING:
+    from vlqa.apps.journal import Picture
 
-Write = Callable[[Assessment], None]
+_PARQUET_ROWS = 4096  # rows a group
+
+Write = Callable[[Mapping[str, Any]], None]
+
+
+class Output:
+    """Where records go.
+
+    Attributes:
+        resumed: records that were there: none.
+        failed: records with an error.
+    """
+
+    resumed = 0
+
+    def __init__(self, write: Write) -> None:
+        self.failed = 0
+        self._write = write
+
+    def unscored(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        """The pictures that have no record yet."""
+        return iter(pictures)
+
+    def write(self, record: Assessment) -> None:
+        """Add the record of the next of them."""
+        self.failed += record.error is not None
+        self._write(record.as_dict())
 
 
 @contextlib.contextmanager
-def open_writer(
-    format: str, output: Path | None, scale: tuple[float, float], record: type[Assessment] = Assessment
-) -> Iterator[Write]:
-    """A function that writes one record.
+def open_output(
+    format: str,
+    output: Path | None,
+    scale: tuple[float, float],
+    record: type[Assessment] = Assessment,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Iterator[Output | Journal]:
+    """Where the records of a run go.
 
-    A file is written as `<output>.partial` and takes its name when all records are in it; after a broken run what was
-    written remains there. A pipe or a device is written directly.
+    What a file shall hold is collected in a `Journal`, `<output>.partial`, and written when all records are there;
+    after a broken run the journal stays, and `resume` goes on with it. A pipe or a device is written directly.
 
     Args:
         format: "table", "jsonl", "csv" or "parquet".
         output: file, or None for standard output.
         scale: of the predictor, for the heading of a table.
         record: what is written, an `Assessment` or an `Explanation`, whose fields are the columns.
+        settings: what decides a record besides the picture; see `Journal`.
+        resume: go on with a broken run.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or there is a journal that cannot be gone on with.
     """
+    fields = [field.name for field in dataclasses.fields(record)]
     if output is None:
-        with _writer(format, sys.stdout, scale, record) as write:
-            yield write
+        with _writer(format, sys.stdout, scale, fields) as write:
+            yield Output(write)
         return
     try:
         target = output.resolve()  # through links, which stay
-        special = target.exists() and not target.is_file()
-        partial = target if special else target.with_name(f"{target.name}.partial")
+        if target.exists() and not target.is_file():
+            with target.open("wb") as device, _writer(format, device, scale, fields) as write:
+                yield Output(write)
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
-        file: IO[Any] = (
-            partial.open("wb")
-            if format == "parquet"
-            else partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        )
+        journal = Journal(journal_of(target), settings or {}, resume=resume)
     except OSError as error:
         raise ConfigError(f"--output {output}: cannot be written ({error.strerror})") from None
-    records = 0
     try:
-        with file, _writer(format, file, scale, record) as write:
-
-            def counting(record: Assessment) -> None:
-                nonlocal records
-                write(record)
-                records += 1
-
-            yield counting
+        yield journal
+        with atomic_write(target) as file, _writer(format, file, scale, fields) as write:
+            for row in journal.rows():
+                write(row)
     except BaseException:
-        if not records and not special:
-            partial.unlink(missing_ok=True)
+        journal.close(keep=True)
         raise
-    if not special:
-        partial.replace(target)
+    journal.close(keep=False)
 
 
-def _writer(
-    format: str, file: IO[Any], scale: tuple[float, float], record: type[Assessment]
-) -> contextlib.AbstractContextManager[Write]:
-    fields = [field.name for field in dataclasses.fields(record)]
-    if format == "table":
-        return _table(file, scale)
-    if format == "csv":
-        return _csv(file, fields)
-    return _parquet(file, fields) if format == "parquet" else _json_lines(file, fields)
+def journal_of(output: Path) -> Path:
+    """Where the records of a file are until all are there."""
+    target = output.resolve()
+    return target.with_name(f"{target.name}.partial")
+
+
+@contextlib.contextmanager
+def _writer(format: str, file: IO[Any], scale: tuple[float, float], fields: Sequence[str]) -> Iterator[Write]:
+    """A function that writes one record as a row, to a binary file or a stream of text."""
+    if format == "parquet":
+        with _parquet(file, fields) as write:
+            yield write
+        return
+    given = hasattr(file, "encoding")
+    text: Any = file if given else io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+    writers = {"table": lambda: _table(text, scale), "csv": lambda: _csv(text, fields)}
+    try:
+        with writers.get(format, lambda: _json_lines(text, fields))() as write:
+            yield write
+    finally:
+        text.flush()
+        if not given:
+            text.detach()  # the file is closed by who opened it
 
 
 @contextlib.contextmanager
 def _json_lines(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
-    def write(record: Assessment) -> None:
+    def write(record: Mapping[str, Any]) -> None:
         # names that are no UTF-8 hold lone surrogates, which the stream writes as the JSON escape \udcXX
-        file.write(json.dumps(_row(record, fields), ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(json.dumps({name: record[name] for name in fields}, ensure_ascii=False, allow_nan=False) + "\n")
         file.flush()
 
     yield write
@@ -97,10 +141,13 @@ def _csv(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
     writer = csv.DictWriter(file, fields, lineterminator="\n")
     writer.writeheader()
 
-    def write(record: Assessment) -> None:
-        row = _row(record, fields)
+    def write(record: Mapping[str, Any]) -> None:
+        row = {name: record[name] for name in fields}
         writer.writerow(
-            {name: json.dumps(value) if isinstance(value, dict | tuple) else value for name, value in row.items()}
+            {
+                name: json.dumps(value) if isinstance(value, dict | tuple | list) else value
+                for name, value in row.items()
+            }
         )
         file.flush()
 
@@ -128,8 +175,8 @@ def _parquet(file: IO[bytes], fields: Sequence[str]) -> Iterator[Write]:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             rows.clear()
 
-        def write(record: Assessment) -> None:
-            row = _row(record, fields)
+        def write(record: Mapping[str, Any]) -> None:
+            row = {name: record[name] for name in fields}
             for name, value in row.items():
                 if isinstance(value, str):  # Parquet strings are UTF-8, file names need not be
                     row[name] = value.encode("utf-8", "backslashreplace").decode()
@@ -156,28 +203,23 @@ def _table(file: IO[str], scale: tuple[float, float]) -> Iterator[Write]:
     table.add_column("scene")
     table.add_column("distortion")
 
-    def write(record: Assessment) -> None:
-        path = Text(record.path or "")
-        if record.error is not None:
-            table.add_row(path, "", "", Text(record.error, style="red", overflow="fold"), "")
+    def write(record: Mapping[str, Any]) -> None:
+        path = Text(record["path"] or "")
+        if record["error"] is not None:
+            table.add_row(path, "", "", Text(record["error"], style="red", overflow="fold"), "")
             return
         table.add_row(
             path,
-            _bar(record.quality or 0.0),
-            f"{record.raw:.2f}",
-            _most_probable(record.scene, record.scene_probabilities),
-            _most_probable(record.distortion, record.distortion_probabilities),
+            _bar(record["quality"] or 0.0),
+            f"{record['raw']:.2f}",
+            _most_probable(record["scene"], record["scene_probabilities"]),
+            _most_probable(record["distortion"], record["distortion_probabilities"]),
         )
 
     try:
         yield write
     finally:  # what was scored before an interruption is shown
         Console(file=file).print(table)
-
-
-def _row(record: Assessment, fields: Sequence[str]) -> dict[str, Any]:
-    values = record.as_dict()
-    return {name: values[name] for name in fields}
 
 
 def _bar(quality: float) -> str:

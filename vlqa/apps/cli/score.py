@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,6 +81,9 @@ def score(
     pristine: Annotated[
         Path | None, typer.Option("--pristine", help="Statistics of `vlqa pristine`, for models that score by them.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run into --output that was killed; no picture twice.")
+    ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
     max_image_pixels: Annotated[
         int, typer.Option("--max-image-pixels", min=1, help="Larger pictures are refused before they are decoded.")
@@ -96,20 +99,26 @@ def score(
       vlqa score holiday/ --format csv --output scores.csv
       vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
       vlqa score holiday/ --prompts clip_iqa --features store/
+      vlqa score archive/ --output scores.parquet --resume
       vlqa score photo.jpg --map maps/
       vlqa score photo.jpg --attributes attributes --format jsonl | jq .attributes
       vlqa score coded/ --model contrique-fr/ --reference originals/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     explain = explain or attributes is not None
     chosen = _format(format, output, explain)
-    from vlqa import load
+    from vlqa import PromptSet, load
     from vlqa.apps.maps import MapWriter
     from vlqa.apps.pictures import at_least_one, find_pictures
     from vlqa.apps.progress import counted
-    from vlqa.apps.records import open_writer
+    from vlqa.apps.records import journal_of, open_output
     from vlqa.fewshot.rescore import rescore
     from vlqa.fewshot.store import FeatureStore
 
+    if resume and output is None:
+        raise ConfigError("--resume goes on with a file; name it with --output")
+    if resume and output is not None and output.is_file() and not journal_of(output).exists():
+        typer.echo(f"{output} is complete; to score again, delete it or leave --resume out", err=True)
+        return
     own = {name: value for name, value in {"pristine": pristine, "adapter": adapter}.items() if value is not None}
     predictor = load(
         model,
@@ -130,17 +139,29 @@ def score(
         raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
     store = None if features is None else FeatureStore(features)
     kind = Explanation if explain else Assessment
+    settings = {
+        "model": predictor.digest,
+        "precision": precision.value,
+        "explain": explain,
+        "attributes": None if attributes is None else PromptSet.of(attributes).digest,
+        "reference": None if reference is None else str(reference),
+        "max_image_pixels": max_image_pixels,
+    }
     failed = 0
-    with open_writer(chosen.value, output, predictor.scale, kind) as write, counted("scoring") as count:
+    with (
+        open_output(chosen.value, output, predictor.scale, kind, settings=settings, resume=resume) as out,
+        counted("scoring") as count,
+    ):
+        unscored = out.unscored(pictures)
         if reference is not None:
-            records = _compared(predictor, pictures, reference)
+            records = _compared(predictor, unscored, reference)
         elif store is not None:
-            records = rescore(store, predictor, pictures, explain=explain, attributes=attributes)
+            records = rescore(store, predictor, unscored, explain=explain, attributes=attributes)
         else:
-            records = predictor.assess_stream(pictures, explain=explain or draw is not None, attributes=attributes)
+            records = predictor.assess_stream(unscored, explain=explain or draw is not None, attributes=attributes)
         for record in records:
             failed += record.error is not None
-            write(record)
+            out.write(record)
             if draw and record.error is None and record.path:
                 try:
                     draw(record)
@@ -148,11 +169,13 @@ def score(
                     typer.echo(f"warning: {record.path}: no map: {error}", err=True)
             _echo_error(record, chosen, output)
             count(failed)
-    if failed:
+    if resume:
+        typer.echo(f"{out.resumed} records were there already", err=True)
+    if out.failed:
         raise typer.Exit(SOME_FAILED)
 
 
-def _compared(predictor: ImagePredictor, pictures: Iterable[str], reference: Path) -> Iterator[Assessment]:
+def _compared(predictor: ImagePredictor, pictures: Iterable[Any], reference: Path) -> Iterator[Assessment]:
     from vlqa.predictors.regression import RegressionPredictor
 
     if not isinstance(predictor, RegressionPredictor):

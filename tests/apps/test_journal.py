@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from tests.tiny import pictures
+from vlqa.apps.cli import app
+from vlqa.apps.journal import Journal
+from vlqa.errors import ConfigError, ImageDecodeError
+from vlqa.types import Assessment, Source
+
+SETTINGS = {"model": "abc", "explain": False}
+
+
+_OPENED: list[Journal] = []
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    while _OPENED:
+        _OPENED.pop().close(keep=True)
+
+
+def journal(folder: Path, *, resume: bool = False, **settings: object) -> Journal:
+    _OPENED.append(Journal(folder / "out.jsonl.partial", SETTINGS | settings, resume=resume))
+    return _OPENED[-1]
+
+
+def record(path: str, error: str | None = None) -> Assessment:
+    return Assessment(path, None if error else 0.5, None if error else 3.0, error=error)
+
+
+def run(book: Journal, given: list, keep: bool = True) -> list[str]:
+    """Write a record of what is not scored yet; the names of these."""
+    names = [each.name if isinstance(each, Source) else each for each in book.unscored(given)]
+    for name in names:
+        book.write(record(name, "broken" if "broken" in Path(name).name else None))
+    return names
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    names = [str(tmp_path / name) for name in ("a.png", "broken.png", "c.png")]
+    for name in names:
+        Path(name).write_bytes(b"some")
+    return names
+
+
+def test_a_broken_run_goes_on_where_it_was(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    assert run(first, files[:2]) == files[:2]
+    first.close(keep=True)
+    second = journal(tmp_path, resume=True)
+    assert second.resumed == 2 and run(second, files) == files[2:]
+    rows = list(second.rows())
+    assert [row["path"] for row in rows] == files and second.failed == 1
+    assert rows[0] == record(files[0]).as_dict()
+    second.close(keep=False)
+    assert not (tmp_path / "out.jsonl.partial").exists()
+
+
+@pytest.mark.parametrize("torn", [b'{"path": "/x', b'{"path": "/x"}\n', b"\0\0\0\0", b"[]\n", b'"\xff'])
+def test_what_a_kill_left_unfinished_is_cut_off(tmp_path: Path, files: list[str], torn: bytes) -> None:
+    first = journal(tmp_path)
+    run(first, files[:2])
+    first.close(keep=True)
+    with (tmp_path / "out.jsonl.partial").open("ab") as file:
+        file.write(torn)
+    second = journal(tmp_path, resume=True)
+    assert run(second, files) == files[2:]
+    assert [row["path"] for row in second.rows()] == files
+
+
+def test_every_byte_a_kill_may_leave_is_gone_on_from(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    first.close(keep=True)
+    whole = (tmp_path / "out.jsonl.partial").read_bytes()
+    for length in range(len(whole.splitlines(keepends=True)[0]), len(whole), 7):
+        (tmp_path / "out.jsonl.partial").write_bytes(whole[:length])
+        again = journal(tmp_path, resume=True)
+        run(again, files)
+        assert [row["path"] for row in again.rows()] == files
+        again.close(keep=True)
+
+
+def test_a_picture_that_changed_or_came_is_scored_again(tmp_path: Path, files: list[str]) -> None:
+    gone = str(tmp_path / "broken later.png")
+    first = journal(tmp_path)
+    run(first, [*files, gone])
+    first.close(keep=True)
+    Path(files[0]).write_bytes(b"other")
+    Path(gone).write_bytes(b"here now")
+    second = journal(tmp_path, resume=True)
+    assert run(second, [*files, gone]) == [files[0], gone]
+    assert sorted(row["path"] for row in second.rows()) == sorted([*files, gone])
+
+
+def test_a_picture_named_twice_has_two_records_in_any_number_of_runs(tmp_path: Path, files: list[str]) -> None:
+    twice = [files[0], files[0], files[2]]
+    for kept in (1, 2, 3):
+        first = journal(tmp_path)
+        run(first, twice[:kept])
+        first.close(keep=True)
+        second = journal(tmp_path, resume=True)
+        assert run(second, twice) == twice[kept:]
+        assert [row["path"] for row in second.rows()] == twice
+        second.close(keep=False)
+
+
+def test_an_address_that_failed_is_tried_again(tmp_path: Path) -> None:
+    def unread() -> bytes:
+        raise ImageDecodeError("not read here")
+
+    given = [Source(name, unread) for name in ("http://a/1.jpg", "http://a/broken.jpg")]
+    first = journal(tmp_path)
+    run(first, given)
+    first.close(keep=True)
+    second = journal(tmp_path, resume=True)
+    assert run(second, given) == ["http://a/broken.jpg"]
+    assert [row["path"] for row in second.rows()] == ["http://a/1.jpg", "http://a/broken.jpg"]
+
+
+def test_names_that_are_no_utf8_come_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\n\xe9.png")
+    first = journal(tmp_path)
+    run(first, [name])
+    first.close(keep=True)
+    second = journal(tmp_path, resume=True)
+    assert run(second, [name]) == [] and [row["path"] for row in second.rows()] == [name]
+
+
+def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    with pytest.raises(ConfigError, match="is being written by another run"):
+        journal(tmp_path, resume=True)
+    first.close(keep=True)
+    with pytest.raises(ConfigError, match=r"out.jsonl.partial holds an unfinished run; go on with it by --resume"):
+        journal(tmp_path)
+    with pytest.raises(ConfigError, match=r"begun with another model \(abc, now xyz\)"):
+        journal(tmp_path, resume=True, model="xyz")
+    (tmp_path / "out.jsonl.partial").write_bytes(b"a letter\n")
+    with pytest.raises(ConfigError, match="is in the way and no unfinished run"):
+        journal(tmp_path, resume=True)
+
+
+def command(*arguments: object):
+    return CliRunner().invoke(app, ["score", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    for number, pixels in enumerate(pictures(60, 9, 32, 64)):
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    (folder / "31.png").write_bytes(b"no picture")
+    return folder
+
+
+def rows_of(file: Path) -> list[dict]:
+    if file.suffix == ".parquet":
+        return pq.read_table(file, columns=["path", "raw", "error"]).to_pylist()
+    if file.suffix == ".csv":
+        with file.open(newline="") as lines:
+            return [{name: row[name] for name in ("path", "raw", "error")} for row in csv.DictReader(lines)]
+    return [
+        {name: row[name] for name in ("path", "raw", "error")}
+        for row in map(json.loads, file.read_text().split("\n")[:-1])
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_run_that_is_killed_ends_as_one_that_is_not(
+    many: Path, tiny_model: Path, tmp_path: Path, suffix: str
+) -> None:
+    whole, killed = tmp_path / f"whole.{suffix}", tmp_path / f"killed.{suffix}"
+    assert command(many, "--model", tiny_model, "--device", "cpu", "--output", whole).exit_code == 1  # one fails
+    wanted = ["score", str(many), "--model", str(tiny_model), "--device", "cpu", "--output", str(killed), "--resume"]
+    slow = "import vlqa.apps.records, time\nfrom vlqa.apps.journal import Journal\nwrite = Journal.write\n"
+    slow += "def slowly(self, record):\n    time.sleep(0.02)\n    write(self, record)\nJournal.write = slowly\n"
+    slow += "from vlqa.apps.cli import main; main()"
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", slow, *wanted], cwd=root, stderr=subprocess.DEVNULL)
+    partial = tmp_path / f"killed.{suffix}.partial"
+    while process.poll() is None and not (partial.exists() and len(partial.read_bytes().splitlines()) > 12):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert partial.exists() and not killed.exists()
+    result = command(*wanted[1:])
+    assert result.exit_code == 1 and not partial.exists()
+    assert "records were there already" in result.stderr
+    found, expected = rows_of(killed), rows_of(whole)
+    assert [row["path"] for row in found] == [row["path"] for row in expected]
+    assert [bool(row["error"]) for row in found] == [bool(row["error"]) for row in expected]
+    scores = [[float(row["raw"]) for row in rows if not row["error"]] for rows in (found, expected)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+    assert "is complete" in command(*wanted[1:]).stderr
+
+
+def test_resume_needs_a_file(many: Path, tiny_model: Path) -> None:
+    assert "--output" in str(command(many, "--model", tiny_model, "--resume").exception)

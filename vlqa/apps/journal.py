@@ -1,0 +1,186 @@
+"""The unfinished output of a run: a line a picture, from which a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlqa.errors import ConfigError
+from vlqa.types import Assessment, Source
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    Picture = str | Source
+
+_VERSION = 1
+_STAMP, _HEADER = "stamp", "journal"
+_AGAIN = "again"  # a stamp that no picture has
+
+
+class Journal:
+    """Records as lines of JSON, each with the stamp of its picture, below a line that says what decides them.
+
+    A line is written whole and at once, so that whatever kills the run costs the records of pictures on their way, and
+    at most half a line, which the next run cuts off. A picture whose name and stamp are there is not scored again; one
+    that changed, or whose stamp nobody knows and that failed, is, and its new record replaces the old one.
+
+    Args:
+        file: of the journal.
+        settings: what decides a record besides the picture, JSON-able; must be those of the run that is gone on with.
+        resume: go on with a journal that is there.
+
+    Attributes:
+        resumed: records that were there.
+        failed: records with an error that `rows` gave.
+
+    Raises:
+        ConfigError: an unfinished run is there and `resume` is False, it was begun with other settings, another
+            process writes it, or it is no journal.
+    """
+
+    def __init__(self, file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
+        self.file = file
+        self.resumed = self.failed = 0
+        self._earlier: dict[bytes, bytes] = {}  # digest of a name → digests of the stamps of its records
+        self._replaced: set[bytes] = set()
+        self._given: deque[str | None] = deque()
+        self._settings = {_HEADER: _VERSION, **settings}
+        self._lines = 0
+        self._open: BinaryIO = file.open("r+b" if file.exists() else "x+b")
+        try:
+            _lock(self._open, file)
+            if file.stat().st_size:
+                self._read(resume)
+            else:
+                self._append(self._settings)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def unscored(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        """Those that need a record; `write` expects the records of just these, in this order."""
+        for picture in pictures:
+            name, stamp = picture.name if isinstance(picture, Source) else os.fspath(picture), stamp_of(picture)
+            if not self._is_done(name, stamp):
+                self._given.append(stamp)
+                yield picture
+
+    def write(self, record: Assessment) -> None:
+        """Add the record of the next picture."""
+        self._append({**record.as_dict(), _STAMP: self._given.popleft()})
+        self._lines += 1
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All records that stand, in the order in which they were written."""
+        self._open.seek(0)
+        self._open.readline()
+        self.failed = 0
+        for number, line in enumerate(self._open):
+            row = json.loads(line)
+            if number < self.resumed and _digest(row["path"]) in self._replaced:
+                continue
+            del row[_STAMP]
+            self.failed += row["error"] is not None
+            yield row
+
+    def close(self, *, keep: bool) -> None:
+        """End; remove the file unless it is kept and holds records."""
+        if not keep or not self._lines:
+            self.file.unlink(missing_ok=True)
+        self._open.close()
+
+    def _is_done(self, name: str, stamp: str | None) -> bool:
+        key = _digest(name)
+        stamps = self._earlier.get(key)
+        if not stamps:
+            return False
+        wanted = _digest(stamp)
+        for at in range(0, len(stamps), len(wanted)):
+            if stamps[at : at + len(wanted)] == wanted:  # of a picture that is named twice each record counts once
+                self._earlier[key] = stamps[:at] + stamps[at + len(wanted) :]
+                return True
+        self._replaced.add(key)
+        return False
+
+    def _read(self, resume: bool) -> None:
+        header = self._open.readline()
+        try:
+            settings = json.loads(header)
+            version = settings[_HEADER]
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(f"{self.file} is in the way and no unfinished run of this vlqa; delete it") from None
+        if not resume:
+            raise ConfigError(f"{self.file} holds an unfinished run; go on with it by --resume, or delete it")
+        if version != _VERSION:
+            raise ConfigError(f"{self.file} is of another version of vlqa; finish it with that, or delete it")
+        for name, value in self._settings.items():
+            if settings.get(name) != value:
+                raise ConfigError(
+                    f"{self.file} was begun with another {name} ({_short(settings.get(name))}, now {_short(value)}); "
+                    "finish it with that, or delete it"
+                )
+        end = self._open.tell()
+        for line in self._open:
+            try:
+                row = json.loads(line)
+                name, stamp, error = row["path"], row[_STAMP], row["error"]
+            except (ValueError, KeyError, TypeError):
+                break  # the line that was being written when the run was killed
+            if not line.endswith(b"\n"):
+                break
+            end += len(line)
+            self._lines += 1
+            self._remember(name, stamp, failed=error is not None)
+        self._open.seek(end)
+        self._open.truncate()
+        self.resumed = self._lines
+
+    def _remember(self, name: str | None, stamp: str | None, *, failed: bool) -> None:
+        key, again = _digest(name), failed and stamp is None
+        self._earlier[key] = self._earlier.get(key, b"") + _digest(_AGAIN if again else stamp)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        self._open.write(json.dumps(line, allow_nan=False).encode() + b"\n")  # ASCII: names may be no UTF-8
+        self._open.flush()
+
+
+def stamp_of(picture: Picture) -> str | None:
+    """Size and time of change of a file, the stamp of a `Source`; what a missing file has is known too: nothing."""
+    if isinstance(picture, Source):
+        return picture.stamp
+    try:
+        status = os.stat(picture)  # noqa: PTH116 - for millions of names
+    except (OSError, ValueError):
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _digest(text: str | None) -> bytes:
+    return hashlib.blake2b(
+        ("" if text is None else f"={text}").encode("utf-8", "surrogatepass"), digest_size=12
+    ).digest()
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:16]}…"
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep a second run from writing the same journal; where the system has no such locks, nothing does."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"{path} is being written by another run; wait for it, or name another --output"
+            ) from None
