@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vlqa.predictors.evaluate import evaluate
     from vlqa.predictors.multitask import MultitaskPredictor
     from vlqa.prompts import PromptSet
+    from vlqa.training.adapt import adapt
     from vlqa.training.loop import train
     from vlqa.types import Assessment, Explanation
 
@@ -62,6 +63,7 @@ _WHERE = {
     "vlqa.predictors.quality_map": ("quality_map",),
     "vlqa.predictors.multitask": ("MultitaskPredictor",),
     "vlqa.prompts": ("PromptSet",),
+    "vlqa.training.adapt": ("adapt",),
     "vlqa.training.loop": ("train",),
     "vlqa.types": ("Assessment", "Explanation"),
 }
@@ -85,6 +87,7 @@ __all__ = [
     "UnknownModelError",
     "VLQAError",
     "__version__",
+    "adapt",
     "available_models",
     "convert",
     "degrade",
