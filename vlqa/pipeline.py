@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vlqa.data.images import MAX_PIXELS, decode, source_name
 from vlqa.errors import VLQAError
+from vlqa.profiling import stage
 from vlqa.types import Pixels
 
 if TYPE_CHECKING:
@@ -128,11 +129,13 @@ def encode_images(
     batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
 
     def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
-        pixels = decode(image, max_pixels=max_image_pixels)
+        with stage("decode"):
+            pixels = decode(image, max_pixels=max_image_pixels)
         parts: list[_Part] = []
-        for number, route in enumerate(routes):
-            cut = route.prepare(pixels)
-            parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
+        with stage("prepare"):
+            for number, route in enumerate(routes):
+                cut = route.prepare(pixels)
+                parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
         return parts, (pixels.shape[0], pixels.shape[1])
 
     for item in _prepared(images, read, min(8, os.cpu_count() or 1) if workers is None else workers):
@@ -161,11 +164,16 @@ def _prepared(
         for image in images:
             ahead.append(executor.submit(work, image))
             if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
+                yield _awaited(ahead.popleft())
         while ahead:
-            yield ahead.popleft().result()
+            yield _awaited(ahead.popleft())
     finally:  # also when the caller stops early or presses Ctrl-C
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _awaited(future: Future[_Waiting]) -> _Waiting:
+    with stage("wait for pictures"):
+        return future.result()
 
 
 class _Batcher:
@@ -237,7 +245,8 @@ class _Batcher:
 
     def encode_patches(self, encode: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
         count = max(1, self.batch_pixels // (patches.shape[-1] * patches.shape[-2]))
-        return torch.cat([encode(part).detach().float().cpu() for part in torch.split(patches, count)])
+        with stage("encode"):
+            return torch.cat([encode(part).detach().float().cpu() for part in torch.split(patches, count)])
 
 
 def _joined(parts: list[_Part]) -> Tensor:

@@ -265,3 +265,9 @@ def test_a_strip_has_a_map_too_and_what_fails_is_named(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["column.png", "row.png"]
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 1 and f"failed: {tmp_path / 'row.png'}: a picture of 3000×1 px" in refused.stderr
+
+
+def test_a_profile_tells_the_stages(score, folder) -> None:
+    result = score(folder, "--profile")
+    assert result.exit_code == 0 and len(records(result.stdout)) == 3
+    assert "3 pictures in" in result.stderr and all(word in result.stderr for word in ("decode", "encode", "write"))

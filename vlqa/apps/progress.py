@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vlqa.profiling import Profile
 
 
 @contextlib.contextmanager
@@ -37,3 +40,33 @@ def stepping(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, steps: progress.update(task, completed=done, total=steps)
+
+
+def print_profile(profile: Profile) -> None:
+    """Where the time went, on standard error; and what would help."""
+    console = Console(stderr=True)
+    pictures = max(1, profile.calls["decode"] or profile.calls["score"])
+    table = Table("stage", "seconds", "ms a picture", "where", box=None, title_justify="left")
+    table.title = f"{pictures} pictures in {profile.wall:.1f} s, {1000 * profile.wall / pictures:.1f} ms each"
+    for column in (1, 2):
+        table.columns[column].justify = "right"
+    for name, where in _WHERE.items():
+        if name in profile.seconds:
+            spent = profile.seconds[name]
+            table.add_row(name, f"{spent:.2f}", f"{1000 * spent / pictures:.2f}", where)
+    console.print(table)
+    waited, encoded = profile.seconds["wait for pictures"], profile.seconds["encode"]
+    if waited > encoded:
+        console.print("Decoding is what takes the time: more --workers or --fast-decode would help.")
+    elif encoded > profile.wall / 2:
+        console.print("The encoder is what takes the time: a GPU, --precision bf16 or a smaller model would help.")
+
+
+_WHERE = {
+    "decode": "decoding threads, together",
+    "prepare": "decoding threads, together",
+    "wait for pictures": "main thread",
+    "encode": "main thread",
+    "score": "main thread",
+    "write": "main thread",
+}

@@ -18,6 +18,7 @@ from torch import Tensor
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
 from vlqa.pipeline import Route, encode_images
 from vlqa.predictors.given import as_iterable
+from vlqa.profiling import stage
 from vlqa.types import Assessment, Explanation, Patch
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ class ImagePredictor(ABC):
             if item.features is None:
                 yield reader._failed(item.name, item.error)
                 continue
-            details = reader._details(joined_row(sights, item.features)[None])[0]
+            with stage("score"):
+                details = reader._details(joined_row(sights, item.features)[None])[0]
             if reader.explains:
                 details["patches"] = reader._patches(item.features, item.size)
             yield reader._assessment(item.name, details)

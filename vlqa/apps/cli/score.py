@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -85,6 +86,10 @@ def score(
         bool, typer.Option("--resume", help="Go on with a run into --output that was killed; no picture twice.")
     ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Decoding threads; default: as many as cores, 8 at most.")
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
     max_image_pixels: Annotated[
         int, typer.Option("--max-image-pixels", min=1, help="Larger pictures are refused before they are decoded.")
     ] = 200_000_000,
@@ -109,10 +114,11 @@ def score(
     from vlqa import PromptSet, load
     from vlqa.apps.maps import MapWriter
     from vlqa.apps.pictures import at_least_one, find_pictures
-    from vlqa.apps.progress import counted
+    from vlqa.apps.progress import counted, print_profile
     from vlqa.apps.records import journal_of, open_output
     from vlqa.fewshot.rescore import rescore
     from vlqa.fewshot.store import FeatureStore
+    from vlqa.profiling import profiled, stage
 
     if resume and output is None:
         raise ConfigError("--resume goes on with a file; name it with --output")
@@ -127,6 +133,7 @@ def score(
         device=device,
         precision=precision.value,
         batch_size=batch_size,
+        workers=workers,
         max_image_pixels=max_image_pixels,
         **own,
     )
@@ -149,6 +156,7 @@ def score(
     }
     failed = 0
     with (
+        profiled() if profile else contextlib.nullcontext() as spent,
         open_output(chosen.value, output, predictor.scale, kind, settings=settings, resume=resume) as out,
         counted("scoring") as count,
     ):
@@ -161,7 +169,8 @@ def score(
             records = predictor.assess_stream(unscored, explain=explain or draw is not None, attributes=attributes)
         for record in records:
             failed += record.error is not None
-            out.write(record)
+            with stage("write"):
+                out.write(record)
             if draw and record.error is None and record.path:
                 try:
                     draw(record)
@@ -169,6 +178,8 @@ def score(
                     typer.echo(f"warning: {record.path}: no map: {error}", err=True)
             _echo_error(record, chosen, output)
             count(failed)
+    if spent is not None:
+        print_profile(spent)
     if resume:
         typer.echo(f"{out.resumed} records were there already", err=True)
     if out.failed:
