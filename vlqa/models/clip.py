@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vlqa import artifacts
@@ -83,6 +84,7 @@ def build_backbone(
             visual.attnpool, config.get("attention_pool_position", True), interpolate_position
         )
         fixed_size = visual.attnpool.use_position and not interpolate_position
+        visual.to(memory_format=torch.channels_last)
     elif config.get("attention_pool_position") is False:
         raise ConfigError(
             "attention_pool_position=False needs a ResNet of CLIP (RN50, RN101 …): no other tower has this pool"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vlqa import artifacts
 from vlqa.errors import ConfigError, TextWarning
 from vlqa.models import text_cache
+from vlqa.models.image_tower import forward_class_token
 from vlqa.models.pixels import normalize
 from vlqa.models.text_tower import forward_trimmed
 from vlqa.models.weights_digest import WeightsDigest
@@ -130,11 +131,17 @@ class ClipBackbone(nn.Module):
             raise ConfigError(f"this backbone takes images of {self.smallest_size} px and more, not {height}×{width}")
         if getattr(self.visual, "counts_pixels", False):
             return self.visual(self.normalized(images), images)
-        return self.visual(self.normalized(images))
+        return forward_class_token(self.visual, self.normalized(images))
 
     def normalized(self, images: Tensor) -> Tensor:
         """Pictures, uint8 or float in [0, 1], as the image tower takes them."""
-        return normalize(images, self.mean, self.std, next(self.visual.parameters()))
+        pictures = normalize(images, self.mean, self.std, next(self.visual.parameters()))
+        return pictures.contiguous(memory_format=torch.channels_last) if self.convolves else pictures
+
+    @property
+    def convolves(self) -> bool:
+        """Whether the image tower is one of CLIP's ResNets, faster with channels last."""
+        return hasattr(self.visual, "attnpool")
 
     def resize(self, image: Pixels) -> Pixels:
         """A whole picture at `image_size`×`image_size`, as the towers were trained: 8-bit, by Pillow, antialiased."""
