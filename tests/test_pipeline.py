@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import threading
 from collections.abc import Iterator
@@ -7,11 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.tiny import pictures
 from vlqa.errors import ImageDecodeError, VLQAError
 from vlqa.pipeline import PATCH_PIXELS, Encoded, Route, encode_images
+from vlqa.predictors.views import WholeImage
 from vlqa.types import Pixels
 
 
@@ -181,3 +184,25 @@ def test_an_error_of_the_iterable_itself_is_raised() -> None:
 def test_batch_size_is_checked() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         list(encode_images([], [Route(whole, means)], batch_size=0))
+
+
+def test_fast_decoding_gives_each_route_what_it_looks_at() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((640, 800, 3), 90, np.uint8)).save(file, "JPEG")
+    views = [WholeImage(max_shorter_side=100), WholeImage(max_shorter_side=200)]
+    sizes: list[tuple[int, ...]] = []
+
+    def seen(view: WholeImage) -> Route:
+        class Spy:
+            seen = staticmethod(view.seen)
+
+            def __call__(self, pixels: np.ndarray) -> torch.Tensor:
+                sizes.append(pixels.shape)
+                return view(pixels)
+
+        return Route(Spy(), means)
+
+    for fast, expected in ((False, (640, 800, 3)), (True, (240, 300, 3))):
+        sizes.clear()
+        (found,) = encode_images([file.getvalue()], [seen(view) for view in views], workers=0, fast_decode=fast)
+        assert found.error is None and sizes == [expected] * 2

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from vlqa.data.images import MAX_PIXELS, decode, source_name
+from vlqa.data.images import MAX_PIXELS, Enough, decode, source_name
 from vlqa.errors import VLQAError
 from vlqa.profiling import stage
 from vlqa.types import Pixels
@@ -109,6 +109,7 @@ def encode_images(
     batch_size: int = 32,
     workers: int | None = None,
     max_image_pixels: int = MAX_PIXELS,
+    fast_decode: bool = False,
 ) -> Iterator[Encoded]:
     """Features of every image, in order, one at a time.
 
@@ -119,6 +120,7 @@ def encode_images(
             unless a single patch is larger, so memory stays bounded for native-size pictures too.
         workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
         max_image_pixels: a picture with more is refused before it is decoded.
+        fast_decode: let JPEGs be decoded at a part of their size, as large as any route looks at them; see `decode`.
 
     Yields:
         One `Encoded` an image. Whatever goes wrong with one image (undecodable, out of memory, features that are not
@@ -126,11 +128,12 @@ def encode_images(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    enough = _most_seen([route.prepare for route in routes]) if fast_decode else None
     batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
 
     def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
         with stage("decode"):
-            pixels = decode(image, max_pixels=max_image_pixels)
+            pixels = decode(image, max_pixels=max_image_pixels, enough=enough)
         parts: list[_Part] = []
         with stage("prepare"):
             for number, route in enumerate(routes):
@@ -143,6 +146,18 @@ def encode_images(
         yield from batcher.finished()
     batcher.flush()
     yield from batcher.finished()
+
+
+def _most_seen(views: Sequence[Any]) -> Enough | None:
+    """What all of them look at; None where one does not tell."""
+    if not all(hasattr(view, "seen") for view in views):
+        return None
+
+    def enough(height: int, width: int) -> tuple[int, int]:
+        sizes = [view.seen(height, width) for view in views]
+        return max(size[0] for size in sizes), max(size[1] for size in sizes)
+
+    return enough
 
 
 def _prepared(

@@ -271,3 +271,10 @@ def test_a_profile_tells_the_stages(score, folder) -> None:
     result = score(folder, "--profile")
     assert result.exit_code == 0 and len(records(result.stdout)) == 3
     assert "3 pictures in" in result.stderr and all(word in result.stderr for word in ("decode", "encode", "write"))
+
+
+def test_fast_decoding_is_for_scores_alone(score, folder, tmp_path) -> None:
+    plain, fast = (records(score(folder, *more).stdout) for more in ((), ("--fast-decode",)))
+    assert [record["raw"] for record in fast] == [record["raw"] for record in plain]  # no large JPEG among them
+    for more in (("--explain",), ("--features", tmp_path / "store"), ("--map", tmp_path / "maps")):
+        assert "--fast-decode looks at less" in str(score(folder, "--fast-decode", *more).exception)

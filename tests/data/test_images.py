@@ -182,3 +182,24 @@ def test_a_source_is_read_when_its_turn_comes(tmp_path: Path) -> None:
         decode(Source("shard.tar/b.png", gone))
     with pytest.raises(ImageDecodeError, match=r"^shard.tar/c.png: is a truncated PNG"):
         decode(Source("shard.tar/c.png", lambda: data[:60]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_may_come_out_reduced(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(sample(400, 240), "JPEG", quality=95, exif=exif)
+    whole = decode(data)
+    asked = []
+
+    def enough(height: int, width: int) -> tuple[int, int]:
+        asked.append((height, width))
+        return height // 4, width // 4
+
+    small = decode(data, enough=enough)
+    assert asked == [whole.shape[:2]] and small.shape[:2] == (whole.shape[0] // 4, whole.shape[1] // 4)
+    reduced = Image.fromarray(whole).resize(small.shape[1::-1], Image.Resampling.BOX)
+    assert np.abs(np.asarray(reduced, int) - small).mean() < 12  # another orientation: 80
+    np.testing.assert_array_equal(decode(data, enough=lambda height, width: (2 * height, 2 * width)), whole)
+    png = encode(sample(), "PNG")
+    np.testing.assert_array_equal(decode(png, enough=lambda *_: (1, 1)), decode(png))

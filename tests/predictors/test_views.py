@@ -11,7 +11,7 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 from tests.tiny import VIT, backbone, pictures
 from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.functional.patches import liqe_patch_corners
-from vlqa.predictors.views import LiqePatches, Square, WholeImage, view_from_dict
+from vlqa.predictors.views import LiqePatches, PatchGrid, Scales, Square, WholeImage, view_from_dict
 
 
 def as_pictures(patches: torch.Tensor) -> np.ndarray:
@@ -110,3 +110,16 @@ def test_a_narrow_picture_is_never_enlarged_beyond_what_memory_is_meant_for(shap
         assert "too narrow" in str(error)
     else:
         assert rows * columns <= 2**24
+
+
+@pytest.mark.parametrize("size", [(60, 90), (448, 601), (3000, 4000), (900, 700)])
+def test_what_a_view_sees_is_what_it_cuts_from(size: tuple[int, int]) -> None:
+    pixels = np.zeros((*size, 3), np.uint8)
+    whole = WholeImage(max_shorter_side=224)
+    assert whole.seen(*size) == tuple(whole(pixels).shape[2:])
+    square = view_from_dict({"kind": "square"}, backbone(VIT))
+    assert min(square.seen(*size)) == 32 and max(square.seen(*size)) >= 32 * max(size) / min(size)
+    for view in (LiqePatches(), PatchGrid(max_pixels=40_000), Scales(max_pixels=50_000)):
+        height, width = view.seen(*size)
+        assert abs(height / width - size[0] / size[1]) < 0.02 * size[0] / size[1] + 2 / min(height, width)
+    assert Scales(max_pixels=50_000).seen(*size) == tuple(Scales(max_pixels=50_000)(pixels)[0].shape[2:])

@@ -136,6 +136,8 @@ class FeatureStore:
         self, predictor: ImagePredictor, images: Images, progress: Callable[[int], None] | None = None
     ) -> Iterator[StoredRow]:
         """As `features`, one row at a time, in order; images may be a generator, read some thousands ahead."""
+        if predictor.reading.get("fast_decode"):
+            raise ConfigError("a store keeps features of whole pictures; leave fast_decode out")
         sources = self._sources(predictor)
         failed, waiting, held = 0, set[bytes | int](), 0
         block: list[_Picture] = []

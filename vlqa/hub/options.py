@@ -7,7 +7,7 @@ from typing import Any
 
 from vlqa.errors import ConfigError
 
-_COMMON = ("batch_size", "workers", "max_image_pixels")
+_COMMON = ("batch_size", "workers", "max_image_pixels", "fast_decode")
 
 
 def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) ->
             raise ConfigError(f"{option} must be a whole number of at least 1, not {common[option]!r}")
     if common.get("workers") is not None and not _whole_number(common["workers"], 0):
         raise ConfigError(f"workers must be a whole number of at least 0, not {common['workers']!r}")
+    if not isinstance(common.get("fast_decode", False), bool):
+        raise ConfigError(f"fast_decode must be True or False, not {common['fast_decode']!r}")
     return common
 
 

@@ -47,11 +47,13 @@ class Reading(TypedDict, total=False):
         batch_size: pictures of 224×224 px an encoder call, 32; larger ones count as several.
         workers: decoding threads; None, the default, chooses by the number of cores.
         max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
+        fast_decode: whether large JPEGs are decoded at a part of their size, which moves scores a little.
     """
 
     batch_size: int
     workers: int | None
     max_image_pixels: int
+    fast_decode: bool
 
 
 _BLOCK = 256  # rows scored at once: bounds memory for a million images
@@ -146,6 +148,8 @@ class ImagePredictor(ABC):
         self, images: Images, *, explain: bool = False, attributes: Prompts | None = None
     ) -> Iterator[Assessment]:
         """As `assess`, one at a time: images may be a generator without end; weights must not change meanwhile."""
+        if explain and self.reading.get("fast_decode"):
+            raise ConfigError("an explanation tells places in the whole picture; leave fast_decode out")
         reader = self._reader(explain or attributes is not None, attributes)
         sights = reader._assessing()
         for item in encode_images(as_iterable(images), sights, **reader.reading):

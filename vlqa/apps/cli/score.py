@@ -86,6 +86,9 @@ def score(
         bool, typer.Option("--resume", help="Go on with a run into --output that was killed; no picture twice.")
     ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    fast_decode: Annotated[
+        bool, typer.Option("--fast-decode", help="Decode large JPEGs at a part of their size: scores move a little.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Decoding threads; default: as many as cores, 8 at most.")
     ] = None,
@@ -135,6 +138,7 @@ def score(
         precision=precision.value,
         batch_size=batch_size,
         workers=workers,
+        fast_decode=fast_decode,
         max_image_pixels=max_image_pixels,
         **own,
     )
@@ -142,6 +146,8 @@ def score(
     draw = None if maps is None else MapWriter(maps, predictor)
     if explain and reference is not None:
         raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
+    if fast_decode and (features is not None or maps is not None or explain):
+        raise ConfigError("--fast-decode looks at less than the picture; leave it or --features, --map, --explain out")
     if features is not None and (reference is not None or maps is not None):
         what = "--reference" if reference is not None else "--map"
         raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
@@ -154,6 +160,7 @@ def score(
         "attributes": None if attributes is None else PromptSet.of(attributes).digest,
         "reference": None if reference is None else str(reference),
         "max_image_pixels": max_image_pixels,
+        "fast_decode": fast_decode,
     }
     failed = 0
     with (

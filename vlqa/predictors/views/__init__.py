@@ -52,7 +52,7 @@ def view_from_dict(config: Mapping[str, Any], backbone: ClipBackbone | None = No
     if kind == Square.kind:
         if backbone is None:
             raise ConfigError("the view 'square' belongs to a backbone of two towers")
-        return Square(backbone.resize)
+        return Square(backbone.resize, backbone.image_size)
     chosen: View = next(view for view in CONFIGURED if view.kind == kind)(**options)
     return chosen
 

@@ -45,6 +45,10 @@ class View(Protocol):
 
     averages: ClassVar[bool]
 
+    def seen(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width to which it brings a picture of this size before anything else."""
+        ...
+
     def __call__(self, pixels: Pixels) -> Tensor | Sequence[Tensor]:
         """(p, 3, h, w) uint8 patches of one picture, or several such tensors where sizes differ."""
         ...

@@ -48,9 +48,13 @@ class Scales(Configured):
         if self.filter not in ("bicubic", "bilinear"):
             raise ConfigError(f"filter must be bicubic or bilinear, not {self.filter!r}")
 
+    def seen(self, height: int, width: int) -> tuple[int, int]:
+        """See `View`."""
+        return WholeImage(min_side=self.min_side, max_pixels=self.max_pixels).size(height, width)
+
     def __call__(self, pixels: Pixels) -> list[Tensor]:
         """One tensor a scale: (1, 3, h, w) of the whole, or (5, 3, size, size)."""
-        height, width = WholeImage(min_side=self.min_side, max_pixels=self.max_pixels).size(*pixels.shape[:2])
+        height, width = self.seen(*pixels.shape[:2])
         pixels = resize(pixels, height, width, Image.Resampling.BICUBIC)
         resample = Image.Resampling[self.filter.upper()]
         scaled = [

@@ -64,6 +64,8 @@ class WholeImage(Configured):
         step = self.multiple
         return max(step, round(height * scale / step) * step), max(step, round(width * scale / step) * step)
 
+    seen = size
+
     def resized(self, pixels: Pixels) -> Pixels:
         """The picture at the size that the encoder sees."""
         height, width = self.size(pixels.shape[0], pixels.shape[1])
@@ -80,12 +82,21 @@ class Square:
 
     Attributes:
         resize: `ClipBackbone.resize`: a picture of any size to a square.
+        side: of the square in px; None where it is not known.
     """
 
     resize: Callable[[Pixels], Pixels]
+    side: int | None = None
 
     kind: ClassVar[str] = "square"
     averages: ClassVar[bool] = False
+
+    def seen(self, height: int, width: int) -> tuple[int, int]:
+        """See `View`."""
+        if self.side is None:
+            return height, width
+        shorter = min(height, width)
+        return -(-height * self.side // shorter), -(-width * self.side // shorter)
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "1 3 s s"]:
         """The square as one patch."""

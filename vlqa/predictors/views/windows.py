@@ -43,9 +43,13 @@ class LiqePatches(Configured):
 
     def patchwork(self, height: int, width: int) -> Patchwork:
         """Where the windows of a picture of a size lie."""
-        height, width = liqe_size(height, width, self.size, self.rule)
+        height, width = self.seen(height, width)
         corners = liqe_patch_corners(height, width, self.size, self.limit, self.rule).tolist()
         return Patchwork(height, width, self.size, tuple(map(tuple, corners)))
+
+    def seen(self, height: int, width: int) -> tuple[int, int]:
+        """See `View`."""
+        return liqe_size(height, width, self.size, self.rule)
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 s s"]:
         """The windows, in raster order; no other is cut."""
@@ -76,9 +80,13 @@ class PatchGrid(Configured):
 
     def patchwork(self, height: int, width: int) -> Patchwork:
         """Where the patches of a picture of a size lie."""
-        height, width = WholeImage(min_side=self.size, max_pixels=self.max_pixels).size(height, width)
+        height, width = self.seen(height, width)
         rows, columns = (range(0, length - self.size + 1, self.stride) for length in (height, width))
         return Patchwork(height, width, self.size, tuple(itertools.product(rows, columns)))
+
+    def seen(self, height: int, width: int) -> tuple[int, int]:
+        """See `View`."""
+        return WholeImage(min_side=self.size, max_pixels=self.max_pixels).size(height, width)
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "p 3 s s"]:
         """All patches, in raster order; what is left at the right and lower edge is not seen."""
