@@ -59,6 +59,25 @@ def test_it_is_lazy(tree: Path) -> None:
     assert "a/y.bmp" in list(paths)
 
 
+def test_only_links_are_asked_what_they_lead_to_and_when_their_turn_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "target.jpg").touch()
+    for number in range(20):
+        (tmp_path / f"a{number:02}.jpg").touch()
+        (tmp_path / f"b{number:02}.jpg").symlink_to("target.jpg")
+    asked: list[str] = []
+    original = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: (asked.append(path.name), original(path))[1])
+    paths = walk([str(tmp_path)])
+    assert [Path(next(paths)).name for _ in range(22)][-1] == "b01.jpg"
+    assert asked == ["b00.jpg", "b01.jpg"]
+
+
+def test_names_that_are_too_long_are_passed_on() -> None:
+    assert list(walk(["x" * 5000, "x" * 5000 + "*"])) == ["x" * 5000, "x" * 5000 + "*"]
+
+
 def test_unreadable_folders_are_passed_on(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: str) -> None:
         raise PermissionError(folder)

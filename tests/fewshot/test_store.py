@@ -28,7 +28,7 @@ from vlqa.predictors.pristine import PristinePredictor
 from vlqa.predictors.regression import RegressionPredictor
 from vlqa.predictors.views import LiqePatches, Scales, WholeImage
 from vlqa.prompts import PromptSet
-from vlqa.types import Explanation
+from vlqa.types import Explanation, Source
 
 PAIRS = PromptSet.from_pairs([("a sharp photo", "a blurry photo"), ("a bright photo", "a dark photo")])
 
@@ -191,6 +191,29 @@ def test_bytes_pixels_and_files_are_known_by_what_they_hold(photos, tmp_path) ->
     np.testing.assert_array_equal(np.stack([row.features for row in rows[6:]]), by_path)
     opened = [Image.open(path) for path in photos]
     assert not any(row.new for row in store.stream(quality(), opened))
+
+
+@pytest.mark.filterwarnings("ignore::vlqa.errors.ImageWarning")
+def test_sources_are_known_by_their_bytes_and_read_once(photos, tmp_path) -> None:
+    def source(path: Path) -> Source:
+        return Source(f"s.tar/{path.name}", lambda: (read.append(path.name), path.read_bytes())[1])
+
+    read: list[str] = []
+    store = FeatureStore(tmp_path / "store")
+    expected = store.features(quality(), photos[:3])
+    given = [
+        *map(source, photos),
+        photos[0],
+        source(tmp_path / "none.png"),
+        Source("s.tar/path", lambda: str(photos[1])),
+    ]
+    rows = list(store.stream(quality(), given))
+    assert [row.path for row in rows[:6]] == [f"s.tar/{path.name}" for path in photos]
+    assert [row.new for row in rows] == [False] * 3 + [True] * 3 + [False] * 3
+    np.testing.assert_array_equal(np.stack([row.features for row in rows[:3]]), expected)
+    assert "s.tar/none.png: there is no such file" in str(rows[7].error) and rows[8].error is None
+    assert sorted(read) == sorted([*(path.name for path in photos), "none.png"])
+    assert np.isfinite(store.lookup(quality(), map(source, photos))).all() and len(store) == 6
 
 
 @pytest.mark.filterwarnings("ignore::vlqa.errors.ImageWarning")

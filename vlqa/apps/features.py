@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from vlqa.apps.progress import counted
+from vlqa.data.images import source_name
 from vlqa.errors import ImageWarning, VLQAError
 from vlqa.fewshot.store import FeatureStore
 from vlqa.predictors.base import ImagePredictor
+from vlqa.types import Source
 
 
 def features_of(
-    predictor: ImagePredictor, paths: Sequence[str | os.PathLike[str]], store: FeatureStore | None
+    predictor: ImagePredictor, paths: Sequence[str | os.PathLike[str] | Source], store: FeatureStore | None
 ) -> npt.NDArray[np.float32]:
     """(n, d) rows, from a store where one is given; NaN, with an `ImageWarning`, for a picture that fails.
 
     Args:
         predictor: whose features.
-        paths: of the pictures.
+        paths: of the pictures, or their sources.
         store: None encodes all pictures and keeps nothing.
 
     Raises:
@@ -38,7 +39,7 @@ def features_of(
                 failed += 1
                 if failed == len(paths):
                     raise VLQAError(f"all {failed} images fail; the last: {' '.join(str(found).split())}")
-                warnings.warn(f"no features: {Path(paths[number])}: {found}", ImageWarning, stacklevel=2)
+                warnings.warn(f"no features: {source_name(paths[number])}: {found}", ImageWarning, stacklevel=2)
             else:
                 rows[number] = found
             count(failed)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlqa.apps.pictures import file_name
 from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.errors import ConfigError, MissingExtraError
 from vlqa.predictors.quality_map import painted, window_map
-from vlqa.types import Assessment, Explanation
+from vlqa.types import Assessment, Explanation, Source
 
 if TYPE_CHECKING:
+    from vlqa.data.sources.find import Picture
     from vlqa.predictors.base import ImagePredictor
+    from vlqa.types import ImageLike
+
+_LONGEST = 200  # bytes of a name, which in an archive or an address may be longer than that of a file
+
+
+class _Kept:
+    """A source whose bytes stay once they are read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.data: bytes | str | None = None
+
+    def read(self) -> bytes | str:
+        self.data = self.source.read()
+        return self.data
 
 
 class MapWriter:
@@ -38,16 +57,29 @@ class MapWriter:
         self.folder = folder
         self.predictor = predictor
         self._taken: set[str] = set()
+        self._given: dict[str, deque[_Kept]] = {}
 
-    def write(self, record: Assessment) -> Path:
-        """Map of the picture of a record; of two with the same name the second gets a number.
+    def noting(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        """The same pictures, of which those that are no files are kept until `write` is given their record."""
+        for picture in pictures:
+            if isinstance(picture, Source):
+                kept = _Kept(picture)
+                self._given.setdefault(picture.name, deque()).append(kept)
+                yield Source(picture.name, kept.read, picture.stamp)
+            else:
+                yield picture
+
+    def write(self, record: Assessment) -> Path | None:
+        """Map of the picture of a record; None of one that failed; of two with the same name the second gets a number.
 
         From the record's own patches where it has any, else from windows.
         """
         from matplotlib import pyplot
 
-        assert record.path is not None
-        pixels = decode(record.path, max_pixels=self.predictor.reading.get("max_image_pixels", MAX_PIXELS))
+        image = self._image(record.path)
+        if record.error is not None or record.path is None or image is None:
+            return None
+        pixels = decode(image, max_pixels=self.predictor.reading.get("max_image_pixels", MAX_PIXELS))
         if isinstance(record, Explanation) and record.patches is not None:
             values = painted(record.patches, pixels)
         else:
@@ -61,12 +93,22 @@ class MapWriter:
         for axis in axes:
             axis.set_axis_off()
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
-        path = self.folder / f"{self._name(Path(record.path).stem)}.png"
+        path = self.folder / f"{self._name(Path(file_name(record.path)).stem)}.png"
         figure.savefig(path, dpi=100)
         pyplot.close(figure)
         return path
 
+    def _image(self, name: str | None) -> ImageLike | None:
+        given = self._given.get(name or "")
+        if given is None:
+            return name
+        image = given.popleft().data
+        if not given:
+            del self._given[name or ""]
+        return image
+
     def _name(self, stem: str) -> str:
+        stem = stem.replace("\0", "_").encode("utf-8", "surrogateescape")[:_LONGEST].decode("utf-8", "surrogateescape")
         name, number = stem, 1
         while name in self._taken:
             number += 1

@@ -37,7 +37,7 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "does not fit into memory; scale it down"
     if isinstance(error, FileNotFoundError):
-        return "there is no such file; check the path (pictures on the web must be downloaded first)"
+        return "there is no such file; check the path (of what is on the web, commands take http and https addresses)"
     if isinstance(error, PermissionError):
         return "may not be read; check its permissions"
     if isinstance(error, OSError) and error.errno is not None:

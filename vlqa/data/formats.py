@@ -173,6 +173,12 @@ def open_image(file: BinaryIO, max_pixels: int) -> ImageFile:
     return image
 
 
+def has_picture_suffix(name: str) -> bool:
+    """Whether a file of this name is taken for a picture where folders and archives are searched."""
+    _, dot, suffix = name.rpartition(".")
+    return bool(dot) and f".{suffix.lower()}" in SUFFIXES
+
+
 def most_bytes(max_pixels: int) -> int:
     """The largest compressed file that is taken into memory as a whole: 8 bytes a pixel and 64 MiB of metadata."""
     return 8 * max_pixels + (64 << 20)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import Image
 
 from vlqa.data.colour import Background, apply_profile, composite, to_srgb
 from vlqa.data.complaints import call, describe_damage, describe_error, one_line
+from vlqa.data.files import open_regular
 from vlqa.data.formats import HEAD_BYTES, check_pixels, identify, most_bytes, open_image
 from vlqa.data.orientation import read_orientation, upright
 from vlqa.errors import ConfigError, ImageDecodeError, MissingExtraError
@@ -29,13 +28,6 @@ MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused unless the caller allows them; the largest phone sensors have 199.8 million."""
 
 WHITE: Background = (255, 255, 255)
-
-_SPECIAL = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 Enough: TypeAlias = Callable[[int, int], tuple[int, int]]
@@ -90,7 +82,7 @@ def decode(
         path = source_name(image)
         if path is None:
             raise ImageDecodeError("expected a path, bytes, a PIL image or a uint8 H×W×3 array")
-        with _open_file(path) as file:
+        with open_regular(path) as file:
             return _from_file(file, max_pixels, background, enough)
     except Exception as error:  # readers raise anything on hostile bytes: struct.error, SyntaxError, zlib.error, …
         raise ImageDecodeError(one_line(f"{call(given)}: {describe_error(error)}")) from error
@@ -101,22 +93,6 @@ def source_name(image: ImageLike) -> str | None:
     if isinstance(image, Source):
         return image.name
     return os.fsdecode(image) if isinstance(image, str | os.PathLike) else None
-
-
-def _open_file(path: str) -> BinaryIO:
-    """Open a regular file; never waits for a writer of a pipe, nor wakes a device."""
-    if not path:
-        raise ImageDecodeError("the path is empty; give the path of a picture")
-    try:
-        kind = stat.S_IFMT(Path(path).stat().st_mode)
-    except ValueError:  # a NUL character, or a surrogate that stands for no byte
-        raise ImageDecodeError("is not a path the system can express; rename the file") from None
-    if kind == stat.S_IFDIR:
-        raise ImageDecodeError("is a folder; give the pictures in it (`vlqa score` takes folders as well)")
-    if kind != stat.S_IFREG:
-        raise ImageDecodeError(f"is {_SPECIAL.get(kind, 'a special file')}, not a file; save the picture to a file")
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags), "rb")
 
 
 def _from_file(file: BinaryIO, max_pixels: int, background: Background, enough: Enough | None) -> Pixels:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vlqa.data.formats import SUFFIXES
+from vlqa.data.formats import has_picture_suffix
 
 
 def walk(inputs: Iterable[str], on_empty: Callable[[str], None] | None = None) -> Iterator[str]:
@@ -29,7 +29,7 @@ def walk(inputs: Iterable[str], on_empty: Callable[[str], None] | None = None) -
         # A file may really be called `a[1].jpg`: what exists is never taken for a pattern.
         matches = [given] if os.path.lexists(given) or not glob.has_magic(given) else _expand(given)
         for path in matches:
-            if not Path(path).is_dir():
+            if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long
                 yield path
                 continue
             empty = True
@@ -50,22 +50,39 @@ def _expand(pattern: str) -> list[str]:
 def _pictures(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     try:
         status = Path(folder).stat()
-        with os.scandir(folder) as entries:
-            listing = sorted(entries, key=lambda entry: entry.name)
+        names, folders, links = _listing(folder)
     except OSError:
         yield folder  # unreadable: a record with an error rather than silence
         return
     if (status.st_dev, status.st_ino) in seen:
         return
     seen.add((status.st_dev, status.st_ino))
-    for entry in listing:
-        if entry.name.startswith("."):
-            continue
-        try:
-            is_folder = entry.is_dir()
-        except OSError:
-            is_folder = False
-        if is_folder:
-            yield from _pictures(entry.path, seen)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
-            yield entry.path
+    for name in names:
+        path = os.path.join(folder, name)  # noqa: PTH118 - a million times, and "./a" keeps its dot
+        if name in folders or (name in links and Path(path).is_dir()):
+            yield from _pictures(path, seen)
+        elif has_picture_suffix(name):
+            yield path
+
+
+def _listing(folder: str) -> tuple[list[str], set[str], set[str]]:
+    """Names of the pictures, folders and links in a folder, sorted; which are folders; which may lead to one.
+
+    Of millions of entries the names alone are held, and no entry is asked for what the listing tells already.
+    """
+    names: list[str] = []
+    folders: set[str] = set()
+    links: set[str] = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink():
+                links.add(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                folders.add(entry.name)
+            elif not has_picture_suffix(entry.name):
+                continue
+            names.append(entry.name)
+    names.sort()
+    return names, folders, links

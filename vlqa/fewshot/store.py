@@ -23,10 +23,12 @@ import numpy.typing as npt
 
 from vlqa import artifacts
 from vlqa.data.images import MAX_PIXELS, decode, source_name
+from vlqa.data.sources.ahead import read_ahead
 from vlqa.errors import CheckpointError, ConfigError, ImageWarning, VLQAError
 from vlqa.fewshot.shards import FeatureTable, FileTable
 from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.given import as_iterable
+from vlqa.types import Source
 
 if TYPE_CHECKING:
     from vlqa.types import ImageLike, Images
@@ -63,6 +65,7 @@ class _Picture:
     image: ImageLike | None
     digest: bytes | None
     stamp: tuple[int, int] | None = None
+    held: int = 0  # bytes of memory, while it waits
 
     @property
     def key(self) -> bytes | int:
@@ -99,7 +102,7 @@ class FeatureStore:
 
         Args:
             predictor: whose features.
-            images: as for `predict`; a file is known by its path, size and time of change, or else by its bytes.
+            images: as for `predict`; a file is known by its path, size and time of change, all else by its bytes.
             progress: called after each image with the number that failed so far.
 
         Returns:
@@ -126,7 +129,7 @@ class FeatureStore:
 
     def lookup(self, predictor: ImagePredictor, images: Images) -> npt.NDArray[np.float32]:
         """As `features`, but nothing is encoded: a row of NaN for an image that the store does not have."""
-        digests = [self._identify(image).digest for image in as_iterable(images)]
+        digests = [self._identify(image).digest for image in read_ahead(as_iterable(images))]
         return self._rows(self._sources(predictor), digests)
 
     def stream(
@@ -145,7 +148,7 @@ class FeatureStore:
             if progress is not None:
                 progress(failed)
 
-        for image in as_iterable(images):
+        for image in read_ahead(as_iterable(images)):
             picture = self._identify(image, predictor.reading.get("max_image_pixels", MAX_PIXELS))
             block.append(picture)
             if picture.key in waiting or all(picture.digest in source for source in sources):
@@ -153,7 +156,7 @@ class FeatureStore:
                 count(None)
             else:
                 waiting.add(picture.key)
-                held += _size(picture.image)
+                held += picture.held
             if len(waiting) == _SHARD or len(block) == _BLOCK or held > _HELD_BYTES:
                 yield from self._finished(predictor, sources, block, count)
                 block, held = [], 0
@@ -175,7 +178,7 @@ class FeatureStore:
             for picture, found in zip(missing, predictor.embed_stream(_images(missing)), strict=True):
                 if isinstance(found, VLQAError):
                     errors[picture.key] = found
-                elif picture.path is not None and picture.stamp != _stamp(picture.path):
+                elif isinstance(picture.image, str | os.PathLike) and picture.stamp != _stamp(picture.path or ""):
                     errors[picture.key] = VLQAError(f"{picture.path}: changed while it was read; run again")
                 else:
                     rows[picture.key] = found
@@ -190,6 +193,8 @@ class FeatureStore:
             yield StoredRow(picture.path, known, error, new=picture.image is not None and error is None)
 
     def _identify(self, image: ImageLike, max_pixels: int = MAX_PIXELS) -> _Picture:
+        if isinstance(image, Source):
+            return _identify_source(image)
         path = source_name(image)
         if path is not None:
             stamp = _stamp(path)
@@ -198,14 +203,14 @@ class FeatureStore:
                 digest = _digest_of_file(path) if digest is None and stamp is not None else digest
             return _Picture(path, image, digest, stamp)
         if isinstance(image, bytes | bytearray | memoryview):
-            return _Picture(None, image, hashlib.sha256(image).digest())
+            return _Picture(None, image, hashlib.sha256(image).digest(), held=len(image))
         try:
             pixels = decode(image, max_pixels=max_pixels)
         except VLQAError:
             return _Picture(None, image, None)
         of_pixels = hashlib.sha256(f"pixels|{pixels.shape}|".encode())
         of_pixels.update(np.ascontiguousarray(pixels).data)
-        return _Picture(None, pixels, of_pixels.digest())
+        return _Picture(None, pixels, of_pixels.digest(), held=pixels.nbytes)
 
     def _rows(self, sources: Sequence[FeatureTable], digests: Sequence[bytes | None]) -> npt.NDArray[np.float32]:
         return np.concatenate([source.rows(digests) for source in sources], axis=1)
@@ -280,8 +285,13 @@ def _digest_of_file(path: str) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _size(image: Any) -> int:
-    return image.nbytes if isinstance(image, np.ndarray) else len(image) if isinstance(image, bytes) else 0
+def _identify_source(source: Source) -> _Picture:
+    try:
+        data = source.read()
+        digest = _digest_of_file(data) if isinstance(data, str) else hashlib.sha256(data).digest()
+    except Exception:  # the encoder's error says why
+        return _Picture(source.name, source, None)
+    return _Picture(source.name, source, digest, held=0 if isinstance(data, str) else len(data))
 
 
 def _one_line(error: VLQAError) -> str:

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from vlqa.apps.cli.inputs import Paths
 from vlqa.apps.cli.score import SOME_FAILED, Precision
 
 
 def embed(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders (with all below them) or globs.", metavar="PATH...")
-    ],
+    paths: Paths,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the features: a new one, or one to add to.")
     ],
@@ -60,7 +59,7 @@ def embed(
     )
     new = known = failed = 0
     with counted("encoding") as count:
-        for row in store.stream(predictor, at_least_one(find_pictures(paths)), count):
+        for row in store.stream(predictor, at_least_one(find_pictures(paths, max_image_pixels)), count):
             if row.error is not None:
                 failed += 1
                 typer.echo(f"failed: {' '.join(str(row.error).split())}", err=True)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from vlqa.apps.cli.inputs import Paths
+
 
 def pristine(
-    paths: Annotated[
-        list[str], typer.Argument(help="Good photographs, folders (with all below them) or globs.", metavar="PATH...")
-    ],
+    paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
     model: Annotated[
         str,
@@ -20,7 +20,7 @@ def pristine(
     weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
-    """Fit pristine statistics: mean and covariance of an encoder's features of sharp, colourful patches.
+    """Fit pristine statistics to good photographs: mean and covariance of features of sharp, colourful patches.
 
     \b
     Examples:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlqa.apps.cli.inputs import Paths
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.types import Assessment, Explanation
 
 if TYPE_CHECKING:
+    from vlqa.data.sources.find import Picture
     from vlqa.predictors.base import ImagePredictor
 
 SOME_FAILED = 1
@@ -38,9 +40,7 @@ class Precision(StrEnum):
 
 
 def score(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders (with all below them) or globs.", metavar="PATH...")
-    ],
+    paths: Paths,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `vlqa models`, or a saved model's folder.")
     ] = "mini",
@@ -106,6 +106,7 @@ def score(
       vlqa score photo.jpg
       vlqa score holiday/ --format csv --output scores.csv
       vlqa score "shots/*.jpg" --model liqe --weights LIQE.pt | jq .quality
+      find . -name "*.jpg" -print0 | vlqa score - "shards/train-{000..099}.tar" @more.txt
       vlqa score holiday/ --prompts clip_iqa --features store/
       vlqa score archive/ --output scores.parquet --resume
       vlqa score photo.jpg --map maps/
@@ -141,8 +142,8 @@ def score(
         max_image_pixels=max_image_pixels,
         **own,
     )
-    pictures = at_least_one(find_pictures(paths))
-    draw = None if maps is None else MapWriter(maps, predictor).write
+    pictures = at_least_one(find_pictures(paths, max_image_pixels))
+    draw = None if maps is None else MapWriter(maps, predictor)
     if explain and reference is not None:
         raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
     if fast_decode and (features is not None or maps is not None or explain):
@@ -168,6 +169,8 @@ def score(
         counted("scoring") as count,
     ):
         unscored = out.unscored(pictures)
+        if draw is not None:
+            unscored = draw.noting(unscored)
         if reference is not None:
             records = _compared(predictor, unscored, reference)
         elif store is not None:
@@ -178,9 +181,9 @@ def score(
             failed += record.error is not None
             with stage("write"):
                 out.write(record)
-            if draw and record.error is None and record.path:
+            if draw is not None:
                 try:
-                    draw(record)
+                    draw.write(record)
                 except VLQAError as error:
                     typer.echo(f"warning: {record.path}: no map: {error}", err=True)
             _echo_error(record, chosen, output)
@@ -193,7 +196,8 @@ def score(
         raise typer.Exit(SOME_FAILED)
 
 
-def _compared(predictor: ImagePredictor, pictures: Iterable[Any], reference: Path) -> Iterator[Assessment]:
+def _compared(predictor: ImagePredictor, pictures: Iterable[Picture], reference: Path) -> Iterator[Assessment]:
+    from vlqa.apps.pictures import file_name
     from vlqa.predictors.regression import RegressionPredictor
 
     if not isinstance(predictor, RegressionPredictor):
@@ -201,7 +205,9 @@ def _compared(predictor: ImagePredictor, pictures: Iterable[Any], reference: Pat
     if not reference.exists():
         raise ConfigError(f"--reference {reference}: no such file or folder")
     folder = reference.is_dir()
-    return predictor.assess_against((path, reference / Path(path).name if folder else reference) for path in pictures)
+    return predictor.assess_against(
+        (picture, reference / file_name(picture) if folder else reference) for picture in pictures
+    )
 
 
 def _format(format: Format | None, output: Path | None, explain: bool) -> Format:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlqa.apps.cli.inputs import Paths
 from vlqa.apps.cli.score import SOME_FAILED
 from vlqa.errors import ConfigError
+from vlqa.types import Source
 
 if TYPE_CHECKING:
+    from vlqa.data.sources.find import Picture
     from vlqa.fewshot.selection import Candidates
     from vlqa.predictors.base import ImagePredictor
 
@@ -29,9 +32,7 @@ class Strategy(StrEnum):
 
 
 def select(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders (with all below them) or globs.", metavar="PATH...")
-    ],
+    paths: Paths,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to have rated.", show_default=False)],
     strategy: Annotated[
         Strategy,
@@ -68,7 +69,7 @@ def select(
 
     from vlqa import load
     from vlqa.apps.features import features_of
-    from vlqa.apps.pictures import find_pictures
+    from vlqa.apps.pictures import each_once, find_pictures, name_of
     from vlqa.fewshot.selection import select as choose
     from vlqa.fewshot.store import FeatureStore
 
@@ -77,14 +78,14 @@ def select(
     if output is not None and output.exists():
         _check_unrated(output)
     predictor = load(model, weights=weights, device=device, batch_size=batch_size)
-    pictures = list({Path(path).absolute(): path for path in find_pictures(paths)}.values())  # each once
+    pictures = each_once(find_pictures(paths))
     if not pictures:
         raise ConfigError("no pictures found; name picture files, folders that hold some, or globs that match some")
     rows = features_of(predictor, pictures, None if features is None else FeatureStore(features))
     candidates = _candidates(predictor, pictures, np.asarray(rows, np.float64), strategy, seed)
     chosen = [pictures[row] for row in choose(candidates, count, strategy.value)]
     if output is None:
-        typer.echo("\n".join(chosen))
+        typer.echo("\n".join(map(name_of, chosen)))
     else:
         _write(output, chosen)
         told = f"{len(chosen)} of {len(pictures)} pictures; fill in mos, higher is better, then vlqa fit {output}"
@@ -94,7 +95,7 @@ def select(
 
 
 def _candidates(
-    predictor: ImagePredictor, pictures: list[str], features: Any, strategy: Strategy, seed: int
+    predictor: ImagePredictor, pictures: list[Picture], features: Any, strategy: Strategy, seed: int
 ) -> Candidates:
     """What a strategy chooses by; pictures are looked at again only where features alone do not tell it."""
     from vlqa.fewshot.selection import Candidates, ranks_apart
@@ -126,13 +127,19 @@ def _check_unrated(output: Path) -> None:
         raise ConfigError(f"--output {output} has ratings in it, which would be lost; name a new file")
 
 
-def _write(output: Path, chosen: list[str]) -> None:
-    """Paths relative to the file where they lie below it, as label files have them."""
+def _write(output: Path, chosen: list[Picture]) -> None:
+    """Paths relative to the file where they lie below it, as label files have them; names of what is no file."""
     from vlqa.artifacts import atomic_write
 
     home = output.resolve().parent
-    names = [Path(path).resolve() for path in chosen]
+
+    def name(picture: Picture) -> str:
+        if isinstance(picture, Source):
+            return picture.name
+        path = Path(picture).resolve()
+        return str(path.relative_to(home) if path.is_relative_to(home) else path)
+
     with atomic_write(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "mos"))
-        writer.writerows((str(name.relative_to(home) if name.is_relative_to(home) else name), "") for name in names)
+        writer.writerows((name(picture), "") for picture in chosen)

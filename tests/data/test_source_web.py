@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from tests.data.archives import IMAGES
+from vlqa._version import __version__
+from vlqa.data.images import decode
+from vlqa.data.sources import web
+from vlqa.data.sources.find import PictureFinder
+from vlqa.data.sources.web import Limits, fetch, is_address, is_public
+from vlqa.errors import ImageDecodeError
+
+LIMITS = Limits(1 << 16, answer_s=0.3, total_s=0.8)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    seen: dict[str, str]
+
+    def do_GET(self) -> None:
+        path = self.path
+        type(self).seen = {"path": path, **dict(self.headers)}
+        if path.startswith("/to/"):
+            return self.answer(302, b"", Location=path.removeprefix("/to/"))
+        if path.startswith("/loop/"):
+            return self.answer(308, b"", Location=f"/loop/{int(path.removeprefix('/loop/')) + 1}")
+        if path.startswith("/hops/"):
+            left = int(path.removeprefix("/hops/"))
+            return self.answer(301, b"", Location=f"../hops/{left - 1}" if left else "/a.png")
+        if path.startswith("/status/"):
+            return self.answer(int(path.removeprefix("/status/")), IMAGES[0])
+        if path == "/stall":
+            return self.quietly(lambda: time.sleep(1))
+        if path in ("/drip", "/drip-head"):
+            return self.quietly(lambda: self.drip(path == "/drip-head"))
+        if path == "/endless":
+            return self.quietly(self.endless)
+        if path == "/huge":
+            return self.answer(200, b"", length=10**15)
+        if path == "/cut":
+            return self.answer(200, IMAGES[0][:50], length=len(IMAGES[0]))
+        if path == "/junk":
+            self.wfile.write(b"\0\1\2 no HTTP\r\n\r\n")
+            self.close_connection = True
+            return None
+        return self.answer(200, IMAGES[0])
+
+    def answer(self, status: int, body: bytes, length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def quietly(self, work) -> None:
+        with contextlib.suppress(OSError):
+            work()
+        self.close_connection = True
+
+    def drip(self, in_head: bool) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"X-A: " if in_head else b"\r\n"))
+        for _ in range(40):
+            self.wfile.write(b"x")
+            self.wfile.flush()
+            time.sleep(0.05)
+
+    def endless(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            self.wfile.write(bytes(1 << 14))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def message(address: str, limits: Limits = LIMITS) -> str:
+    with pytest.raises(ImageDecodeError) as caught:
+        fetch(address, limits)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_picture_is_fetched(server: str) -> None:
+    assert fetch(f"{server}/a.png", LIMITS) == IMAGES[0]
+    assert Handler.seen["User-Agent"] == f"vlqa/{__version__}" and "Cookie" not in Handler.seen
+    (source,) = PictureFinder().find([f"{server}/a.png"])
+    assert not isinstance(source, str) and (source.name, source.stamp) == (f"{server}/a.png", None)
+    np.testing.assert_array_equal(decode(source), decode(IMAGES[0]))
+
+
+def test_addresses_are_written_as_servers_read_them(server: str) -> None:
+    fetch(f"{server}/a b/ö%20\udcff.png?x=1&y=ä|#part", LIMITS)
+    assert Handler.seen["path"] == "/a%20b/%C3%B6%20%FF.png?x=1&y=%C3%A4%7C"
+    fetch(server.upper().replace("HTTP", "hTTp"), LIMITS)
+    assert Handler.seen["path"] == "/"
+    assert is_address("HTTPS://x") and not any(map(is_address, ("file:///x", "ftp://x", "http:/x", "x/http://")))
+
+
+def test_redirects(server: str) -> None:
+    assert fetch(f"{server}/hops/4", LIMITS) == fetch(f"{server}/to/{server}/a.png", LIMITS) == IMAGES[0]
+    assert "redirects more than 5 times" in message(f"{server}/hops/5")
+    assert "redirects more than 5 times" in message(f"{server}/loop/0")
+    for target in ("file:///etc/passwd", "ftp://127.0.0.1/x", "data:image/png;base64,xx", "javascript:1"):
+        assert "only http and https are fetched" in message(f"{server}/to/{target}")
+
+
+@pytest.mark.parametrize("status", [201, 206, 304, 401, 404, 500])
+def test_only_200_is_a_picture(server: str, status: int) -> None:
+    assert f"the server answered {status} " in message(f"{server}/status/{status}")
+
+
+@pytest.mark.parametrize("path", ["stall", "drip", "drip-head"])
+def test_time_is_limited(server: str, path: str) -> None:
+    start = time.monotonic()
+    assert "did not answer within 0.3 s, or took longer than 0.8 s in all" in message(f"{server}/{path}")
+    assert time.monotonic() - start < 1.5
+
+
+def test_size_is_limited(server: str) -> None:
+    assert f"has {10**15} bytes, more than the 65536 allowed" in message(f"{server}/huge")
+    assert "has more than the 65536 bytes allowed" in message(f"{server}/endless")
+    assert message(f"{server}/a.png", Limits(10)).startswith(f"has {len(IMAGES[0])} bytes, more than the 10 allowed")
+
+
+def test_a_broken_answer_is_no_picture(server: str) -> None:
+    assert f"the connection broke off at 50 of {len(IMAGES[0])} bytes" in message(f"{server}/cut")
+    assert "cannot be fetched" in message(f"{server}/junk")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://", "names no server"),
+        ("http://user:secret@127.0.0.1/x", "has a user name in it"),
+        ("http://127.0.0.1:99999/x", "cannot be fetched"),
+        ("http://[::1/x", "cannot be fetched"),
+        ("http://" + "a" * 300 + "/x", "cannot be fetched"),
+        ("http://a\r\nHost: b/x", "check the address"),
+        ("file:///etc/passwd", "only http and https are fetched"),
+        ("/etc/passwd", "only http and https are fetched"),
+    ],
+)
+def test_addresses_that_are_none(address: str, expected: str) -> None:
+    assert expected in message(address)
+
+
+def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        assert "Connection refused" in message(f"http://127.0.0.1:{taken.getsockname()[1]}/x")
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert "there is no server of this name" in message("http://host.invalid/x")
+
+
+def test_certificates_are_checked(server: str) -> None:
+    context = web._context()
+    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+    assert "cannot be fetched" in message(server.replace("http", "https"))
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        *((address, True) for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8")),
+        *((address, False) for address in ("127.0.0.1", "127.1.2.3", "0.0.0.0", "10.1.2.3", "172.16.0.1")),
+        *(
+            (address, False)
+            for address in ("192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255")
+        ),
+        *((address, False) for address in ("::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "ff02::1")),
+        *((address, False) for address in ("64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:1::")),
+    ],
+)
+def test_private_addresses(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+def test_a_service_asks_no_private_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = Limits(1 << 16, private=False)
+    del Handler.seen
+    for host in (server, server.replace("127.0.0.1", "localhost"), server.replace("127.0.0.1", "0x7f000001")):
+        assert "in a private network, which is not asked" in message(f"{host}/a.png", closed)
+    assert not hasattr(Handler, "seen")
+    (source,) = PictureFinder(private_addresses=False).find([f"{server}/a.png"])
+    with pytest.raises(ImageDecodeError, match="in a private network"):
+        decode(source)
+    # a public server may not lead into one either
+    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
+    assert "in a private network" in message(f"{server}/to/http://[::1]/x", closed)

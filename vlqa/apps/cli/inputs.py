@@ -1,0 +1,16 @@
+"""The pictures that commands take, in their help."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+Paths: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        help="Pictures, folders (with all below them), globs, tar archives (shard-{000..099}.tar), Parquet files with "
+        "a column image, http(s) addresses; @FILE, or - for standard input, with one of these a line.",
+        metavar="PATH...",
+    ),
+]
