@@ -110,6 +110,29 @@ def test_a_picture_that_changed_or_came_is_scored_again(tmp_path: Path, files: l
     assert sorted(row["path"] for row in second.rows()) == sorted([*files, gone])
 
 
+def test_what_a_picture_was_in_earlier_runs_is_gone(tmp_path: Path, files: list[str]) -> None:
+    for broken_run in range(3):
+        Path(files[0]).write_bytes(b"x" * broken_run)
+        first = journal(tmp_path, resume=broken_run > 0)
+        assert run(first, files[:1]) == files[:1]
+        first.close(keep=True)
+    last = journal(tmp_path, resume=True)
+    assert run(last, files[:2]) == files[1:2]
+    for _ in range(2):
+        assert [row["path"] for row in last.rows()] == files[:2]
+
+
+def test_a_picture_named_twice_that_changed_has_two_records(tmp_path: Path, files: list[str]) -> None:
+    for size in (1, 2):  # one record of each state
+        Path(files[0]).write_bytes(b"x" * size)
+        first = journal(tmp_path, resume=size > 1)
+        run(first, files[:1])
+        first.close(keep=True)
+    last = journal(tmp_path, resume=True)
+    assert run(last, [files[0]] * 2) == files[:1]
+    assert [row["path"] for row in last.rows()] == [files[0]] * 2
+
+
 def test_a_picture_named_twice_has_two_records_in_any_number_of_runs(tmp_path: Path, files: list[str]) -> None:
     twice = [files[0], files[0], files[2]]
     for kept in (1, 2, 3):
