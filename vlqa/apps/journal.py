@@ -111,6 +111,11 @@ class Journal:
             version = settings[_HEADER]
         except (ValueError, KeyError, TypeError):
             raise ConfigError(f"{self.file} is in the way and no unfinished run of this vlqa; delete it") from None
+        if self._open.tell() == self.file.stat().st_size:  # it was killed before its first picture
+            self._open.seek(0)
+            self._open.truncate()
+            self._append(self._settings)
+            return
         if not resume:
             raise ConfigError(f"{self.file} holds an unfinished run; go on with it by --resume, or delete it")
         if version != _VERSION:

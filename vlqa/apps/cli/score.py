@@ -161,12 +161,12 @@ def score(
             records = predictor.assess_stream(unscored, explain=explain or draw is not None, attributes=attributes)
         for record in records:
             failed += record.error is not None
-            out.write(record)
             if draw and record.error is None and record.path:
                 try:
                     draw(record)
                 except VLQAError as error:
                     typer.echo(f"warning: {record.path}: no map: {error}", err=True)
+            out.write(record)  # after its map: a picture with a record is not looked at again by --resume
             _echo_error(record, chosen, output)
             count(failed)
     if resume:
