@@ -260,3 +260,11 @@ def test_a_picture_whose_map_was_not_finished_has_no_record(
 
 def test_resume_needs_a_file(many: Path, tiny_model: Path) -> None:
     assert "--output" in str(command(many, "--model", tiny_model, "--resume").exception)
+
+
+def test_a_pipe_behind_a_link_is_written_directly(many: Path, tiny_model: Path) -> None:
+    arguments = ["score", str(many / "00.png"), "--model", str(tiny_model), "--output", "/dev/stdout", "-f", "jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vlqa", *arguments], cwd=Path(__file__).parents[2], capture_output=True
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)["path"] == str(many / "00.png")
