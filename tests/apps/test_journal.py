@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from tests.tiny import pictures
 from vlqa.apps.cli import app
 from vlqa.apps.journal import Journal
+from vlqa.apps.maps import MapWriter
 from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.types import Assessment, Source
 
@@ -108,6 +109,38 @@ def test_a_picture_that_changed_or_came_is_scored_again(tmp_path: Path, files: l
     second = journal(tmp_path, resume=True)
     assert run(second, [*files, gone]) == [files[0], gone]
     assert sorted(row["path"] for row in second.rows()) == sorted([*files, gone])
+
+
+def test_a_run_that_was_killed_before_its_first_picture_is_in_nobodys_way(tmp_path: Path, files: list[str]) -> None:
+    journal(tmp_path)._open.close()
+    first = journal(tmp_path, model="xyz")
+    run(first, files[:1])
+    first.close(keep=True)
+    second = journal(tmp_path, resume=True, model="xyz")
+    assert run(second, files) == files[1:] and [row["path"] for row in second.rows()] == files
+
+
+def test_what_a_picture_was_in_earlier_runs_is_gone(tmp_path: Path, files: list[str]) -> None:
+    for broken_run in range(3):
+        Path(files[0]).write_bytes(b"x" * broken_run)
+        first = journal(tmp_path, resume=broken_run > 0)
+        assert run(first, files[:1]) == files[:1]
+        first.close(keep=True)
+    last = journal(tmp_path, resume=True)
+    assert run(last, files[:2]) == files[1:2]
+    for _ in range(2):
+        assert [row["path"] for row in last.rows()] == files[:2]
+
+
+def test_a_picture_named_twice_that_changed_has_two_records(tmp_path: Path, files: list[str]) -> None:
+    for size in (1, 2):  # one record of each state
+        Path(files[0]).write_bytes(b"x" * size)
+        first = journal(tmp_path, resume=size > 1)
+        run(first, files[:1])
+        first.close(keep=True)
+    last = journal(tmp_path, resume=True)
+    assert run(last, [files[0]] * 2) == files[:1]
+    assert [row["path"] for row in last.rows()] == [files[0]] * 2
 
 
 def test_a_picture_named_twice_has_two_records_in_any_number_of_runs(tmp_path: Path, files: list[str]) -> None:
@@ -213,5 +246,25 @@ def test_a_run_that_is_killed_ends_as_one_that_is_not(
     assert "is complete" in command(*wanted[1:]).stderr
 
 
+def test_a_picture_whose_map_was_not_finished_has_no_record(
+    many: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(writer: MapWriter, record: Assessment) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MapWriter, "write", killed)
+    arguments = (many / "00.png", "--model", tiny_model, "--map", tmp_path, "--output", tmp_path / "out.jsonl")
+    assert command(*arguments).exit_code != 0
+    assert not (tmp_path / "out.jsonl.partial").exists()  # it would hold a record
+
+
 def test_resume_needs_a_file(many: Path, tiny_model: Path) -> None:
     assert "--output" in str(command(many, "--model", tiny_model, "--resume").exception)
+
+
+def test_a_pipe_behind_a_link_is_written_directly(many: Path, tiny_model: Path) -> None:
+    arguments = ["score", str(many / "00.png"), "--model", str(tiny_model), "--output", "/dev/stdout", "-f", "jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vlqa", *arguments], cwd=Path(__file__).parents[2], capture_output=True
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)["path"] == str(many / "00.png")

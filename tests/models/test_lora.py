@@ -106,6 +106,30 @@ def test_switching_needs_no_loading(tmp_path: Path) -> None:
         adapters.add("a.b", BOTH)
 
 
+def test_an_adapter_with_dropout_gives_the_same_each_time(tmp_path: Path) -> None:
+    towers = backbone(VIT).eval()
+    adapters = Adapters(towers)
+    image = torch.rand(2, 3, 32, 32)
+
+    def encoded() -> list[torch.Tensor]:
+        with torch.inference_mode():
+            return [towers.encode_image(image) for _ in range(2)]
+
+    for name in ("one", "two"):
+        adapters.add(name, LoraOptions(rank=2, alpha=4, dropout=0.5, targets=("c_fc",)))
+        layer = next(module for module in towers.visual.modules() if hasattr(module, "lora_B") and module.lora_B)
+        torch.nn.init.normal_(layer.lora_B[name].weight)
+        assert torch.equal(*encoded())
+    adapters.write("two", tmp_path / "two")
+    adapters.average(("one", "two"), "mean")
+    assert torch.equal(*encoded())
+    adapters.read(tmp_path / "two", "again")
+    adapters.use("again")
+    assert torch.equal(*encoded())
+    towers.train()
+    assert not torch.equal(*encoded())
+
+
 def test_writes_pefts_own_format(tmp_path: Path) -> None:
     built, adapters = adapted(VIT)
     adapters.write("one", tmp_path / "one")

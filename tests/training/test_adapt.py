@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vlqa
 from tests.predictors.test_ensemble import both
 from tests.tiny import CONVOLUTIONS, VIT, backbone, joint_prompts, pictures
-from vlqa.errors import ConfigError
+from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.evaluation import srcc
 from vlqa.fewshot.predictor import FewShotPredictor
 from vlqa.models.lora import Adapters, LoraOptions
@@ -23,7 +26,8 @@ from vlqa.training.shown import ShownToHead, ShownToTower, shown
 pytestmark = pytest.mark.filterwarnings("ignore:the labels fall:UserWarning")
 
 COUNT = 110
-SHORT = ShortFit(LoraOptions(rank=2, alpha=4, targets=("head.1", "head.3")), steps=30, batch=32, learning_rate=0.02)
+LORA = LoraOptions(rank=2, alpha=4, dropout=0.1, targets=("head.1", "head.3"))
+SHORT = ShortFit(LORA, steps=30, batch=32, learning_rate=0.02)
 
 
 def base(seed: int = 0) -> MultitaskPredictor:
@@ -77,6 +81,8 @@ def test_an_adapted_model_is_saved_with_its_adapter(
     again = vlqa.load(tmp_path / "mine", device="cpu")
     np.testing.assert_allclose(again.predict(images[:5]), adapted.predict(images[:5]), rtol=1e-4)
     np.testing.assert_allclose(again.predict_interval(images[:5]), adapted.predict_interval(images[:5]), rtol=1e-4)
+    with pytest.raises(ConfigError, match="reads its own adapter's features"):
+        vlqa.load(tmp_path / "mine", device="cpu", adapter=None)
     assert again.digest != vlqa.load(tmp_path / "mine", device="cpu").predictor.digest
     assert adapted.fitted_.labels == COUNT and adapted.scale == (rated[1][:COUNT].min(), rated[1][:COUNT].max())
 
@@ -94,7 +100,8 @@ def test_what_is_held_out_is_held_out(monkeypatch: Any) -> None:
     """Opinions without any relation to the pictures are not predicted for labels left out."""
     numbers = np.random.default_rng(5)
     noise = pictures(COUNT, 6, 32, 40), numbers.normal(size=COUNT)
-    adapted = adapted_by_force(FewShotPredictor(base()), noise, monkeypatch)
+    judged(monkeypatch, -1.0)
+    adapted = learn(FewShotPredictor(base()), noise, options=replace(SHORT, lora=replace(LORA, dropout=0.0)))
     assert abs(adapted.fitted_.held.srcc) < 0.3
     assert srcc(adapted.predict(noise[0]), noise[1]) > adapted.fitted_.held.srcc
 
@@ -132,6 +139,12 @@ def test_what_cannot_be_adapted_is_told(few: Any, message: str, rated: tuple[lis
         learn(few(), rated)
 
 
+def test_features_must_be_of_the_same_pictures(rated: tuple[list[Any], Any]) -> None:
+    few = FewShotPredictor(base())
+    with pytest.raises(ConfigError, match="features of 110 pictures, found 109 rows"):
+        learn(few, rated, features=few.embed(rated[0][: COUNT - 1]))
+
+
 def test_few_labels_and_half_precision_are_refused(rated: tuple[list[Any], Any]) -> None:
     images, mos = rated
     with pytest.raises(ConfigError, match="adapting needs 100 rated pictures, found 99"):
@@ -155,12 +168,23 @@ def test_a_transformer_learns_in_its_attention(view: Any, rated: tuple[list[Any]
     assert isinstance(shown(tower, images), ShownToTower) and isinstance(shown(base(), images), ShownToHead)
 
 
-def test_both_ways_of_showing_give_what_embed_gives(rated: tuple[list[Any], Any]) -> None:
+@pytest.mark.parametrize("seen", [WholeImage(), LiqePatches(size=32)], ids=["whole", "patches"])
+def test_both_ways_of_showing_give_what_embed_gives(seen: View, rated: tuple[list[Any], Any]) -> None:
     images, _ = rated
-    view, rows = base(), np.array([3, 1, 7])
+    view, rows = MultitaskPredictor(backbone(CONVOLUTIONS), joint_prompts(), seen, name="tiny"), np.array([3, 1, 7])
     wanted = view.embed([images[row] for row in rows])
     for pictures_shown in (ShownToHead(view, view.backbone.visual, images[:10]), ShownToTower(view, images[:10])):
         np.testing.assert_allclose(pictures_shown.features(rows).numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_larger_pictures_are_shown_where_the_predictor_reads_them(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(file := tmp_path / "large.png")
+    for pixels, refused in ((2000, False), (1999, True)):
+        view = MultitaskPredictor(
+            backbone(CONVOLUTIONS), joint_prompts(), WholeImage(), name="tiny", max_image_pixels=pixels
+        )
+        with pytest.raises(ImageDecodeError) if refused else contextlib.nullcontext():
+            shown(view, [file])
 
 
 def test_an_average_of_adapters_is_the_mean_of_what_they_add() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 _STAMP, _HEADER = "stamp", "journal"
 _AGAIN = "again"  # a stamp that no picture has
+_DIGEST_BYTES = 12
 
 
 class Journal:
@@ -48,8 +49,8 @@ class Journal:
     def __init__(self, file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
         self.file = file
         self.resumed = self.failed = 0
-        self._earlier: dict[bytes, bytes] = {}  # digest of a name → digests of the stamps of its records
-        self._replaced: set[bytes] = set()
+        self._earlier: dict[bytes, bytes] = {}  # digest of a name → marks of its records that no picture has claimed
+        self._outdated: set[bytes] = set()  # names given now, whose unclaimed records are of what they were before
         self._given: deque[str | None] = deque()
         self._settings = {_HEADER: _VERSION, **settings}
         self._lines = 0
@@ -82,11 +83,12 @@ class Journal:
         self._open.seek(0)
         self._open.readline()
         self.failed = 0
+        outdated = {name: self._earlier[name] for name in self._outdated}
         for number, line in enumerate(self._open):
             row = json.loads(line)
-            if number < self.resumed and _digest(row["path"]) in self._replaced:
+            stamp = row.pop(_STAMP)
+            if number < self.resumed and _take(outdated, _digest(row["path"]), _mark(stamp, row["error"])):
                 continue
-            del row[_STAMP]
             self.failed += row["error"] is not None
             yield row
 
@@ -98,16 +100,9 @@ class Journal:
 
     def _is_done(self, name: str, stamp: str | None) -> bool:
         key = _digest(name)
-        stamps = self._earlier.get(key)
-        if not stamps:
-            return False
-        wanted = _digest(stamp)
-        for at in range(0, len(stamps), len(wanted)):
-            if stamps[at : at + len(wanted)] == wanted:  # of a picture that is named twice each record counts once
-                self._earlier[key] = stamps[:at] + stamps[at + len(wanted) :]
-                return True
-        self._replaced.add(key)
-        return False
+        done = _take(self._earlier, key, _digest(stamp))  # of a picture that is named twice each record counts once
+        (self._outdated.add if key in self._earlier else self._outdated.discard)(key)
+        return done
 
     def _read(self, resume: bool) -> None:
         header = self._open.readline()
@@ -116,6 +111,11 @@ class Journal:
             version = settings[_HEADER]
         except (ValueError, KeyError, TypeError):
             raise ConfigError(f"{self.file} is in the way and no unfinished run of this vlqa; delete it") from None
+        if self._open.tell() == self.file.stat().st_size:  # it was killed before its first picture
+            self._open.seek(0)
+            self._open.truncate()
+            self._append(self._settings)
+            return
         if not resume:
             raise ConfigError(f"{self.file} holds an unfinished run; go on with it by --resume, or delete it")
         if version != _VERSION:
@@ -137,14 +137,11 @@ class Journal:
                 break
             end += len(line)
             self._lines += 1
-            self._remember(name, stamp, failed=error is not None)
+            key = _digest(name)
+            self._earlier[key] = self._earlier.get(key, b"") + _mark(stamp, error)
         self._open.seek(end)
         self._open.truncate()
         self.resumed = self._lines
-
-    def _remember(self, name: str | None, stamp: str | None, *, failed: bool) -> None:
-        key, again = _digest(name), failed and stamp is None
-        self._earlier[key] = self._earlier.get(key, b"") + _digest(_AGAIN if again else stamp)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         self._open.write(json.dumps(line, allow_nan=False).encode() + b"\n")  # ASCII: names may be no UTF-8
@@ -164,8 +161,25 @@ def stamp_of(picture: Picture) -> str | None:
 
 def _digest(text: str | None) -> bytes:
     return hashlib.blake2b(
-        ("" if text is None else f"={text}").encode("utf-8", "surrogatepass"), digest_size=12
+        ("" if text is None else f"={text}").encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES
     ).digest()
+
+
+def _mark(stamp: str | None, error: str | None) -> bytes:
+    """By which a record is found again: the digest of its stamp; of none where a failure may have been passing."""
+    return _digest(_AGAIN if stamp is None and error is not None else stamp)
+
+
+def _take(marks: dict[bytes, bytes], name: bytes, mark: bytes) -> bool:
+    """Remove one mark from those of a name; whether it was there."""
+    there = marks.get(name, b"")
+    for at in range(0, len(there), _DIGEST_BYTES):
+        if there[at : at + _DIGEST_BYTES] == mark:
+            marks[name] = there[:at] + there[at + _DIGEST_BYTES :]
+            if not marks[name]:
+                del marks[name]
+            return True
+    return False
 
 
 def _short(value: Any) -> str:

@@ -81,11 +81,13 @@ def open_output(
             yield Output(write)
         return
     try:
-        target = output.resolve()  # through links, which stay
-        if target.exists() and not target.is_file():
-            with target.open("wb") as device, _writer(format, device, scale, fields) as write:
+        if (
+            output.exists() and not output.is_file()
+        ):  # asked as it is named: a pipe behind /dev/stdout has no other name
+            with output.open("wb") as device, _writer(format, device, scale, fields) as write:
                 yield Output(write)
             return
+        target = output.resolve()  # through links, which stay
         target.parent.mkdir(parents=True, exist_ok=True)
         journal = Journal(journal_of(target), settings or {}, resume=resume)
     except OSError as error:

@@ -71,8 +71,10 @@ class FewShotParts:
         """Assemble.
 
         Raises:
-            ConfigError: prompts: the head was fitted on the features and scores of the model as it was.
+            ConfigError: prompts or an adapter: the head was fitted on the features and scores of the model as it was.
         """
+        if "adapter" in options:
+            raise ConfigError("a few-shot model's head reads its own adapter's features, no other's; leave adapter out")
         if prompts is not None:
             raise ConfigError("a few-shot model scores by its head, not by other prompts; give them to the model below")
         few = FewShotPredictor(self.below.predictor(None, options, device, dtype), **self.options)

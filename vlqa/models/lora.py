@@ -171,6 +171,7 @@ class Adapters:
         shares = [1 / len(names)] * len(names)
         with torch.random.fork_rng():  # peft draws values that the mean replaces
             self._wrapped.base_model.add_weighted_adapter(list(names), shares, name, combination_type="cat")
+        self._settle()
         self.use(name)
         for each in names:
             self._wrapped.delete_adapter(each)
@@ -229,6 +230,12 @@ class Adapters:
                     self._peft.add_adapter(name, config)
             except (ValueError, TypeError) as error:
                 raise ConfigError(f"adapter {name!r}: {str(error).splitlines()[0]}") from None
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let the dropout of new adapters, which peft leaves at work, rest where their layer is not being trained."""
+        for layer in _adapted(self.backbone):
+            layer.train(layer.get_base_layer().training)
 
     def _forget(self, name: str) -> None:
         if self.names == (name,):

@@ -82,11 +82,12 @@ def adapt(
     opinions = few.check_labels(mos, direction, len(listed))
     view = check_adaptable(few, int(np.isfinite(opinions).sum()))
     rows = few.embed(listed) if features is None else np.asarray(features)
+    if len(rows) != len(listed):
+        raise ConfigError(
+            f"expected features of {len(listed)} pictures, found {len(rows)} rows; embed the same pictures"
+        )
     table, usable = few.labelled(rows, mos, mos_std=mos_std, groups=groups, direction=direction)
     check_adaptable(few, count := len(table.labelled.mos))
-    plain = FewShotPredictor(**few.get_params())
-    plain.fitted_ = fit_table(table, few.head, few.scale_of(table))
-
     tuned = copy_to_adapt(view)
     kept = [listed[row] for row in np.flatnonzero(usable)]
     run = Adapting(few, tuned, table, shown(tuned, kept), options, progress)
@@ -96,6 +97,8 @@ def adapt(
     if not after > before:
         found = f"adapting does not rank better on {count} labels (SRCC {after:.3f}, {before:.3f} without)"
         warnings.warn(f"{found}, so the model stays as it was", stacklevel=2)
+        plain = FewShotPredictor(**few.get_params())
+        plain.fitted_ = fit_table(table, few.head, few.scale_of(table))
         return plain
     adapted = FewShotPredictor(**(few.get_params() | {"predictor": run.predictor}))
     adapted.fitted_ = fitted

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vlqa.data.images import decode
+from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.models.quality_encoder import QualityEncoder
 from vlqa.predictors.prompted import PromptPredictor
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vlqa.types import ImageLike
 
 _READERS = 4
+_AHEAD = 16  # pictures that wait for the tower at most: memory must not hold them all
 _PATCHES = 3  # of a picture that the view cuts into several, a step: what LIQE learns from (arXiv 2303.14968)
 
 
@@ -52,24 +53,25 @@ class ShownToHead:
     """
 
     def __init__(self, view: PromptPredictor, tower: QualityEncoder, images: Sequence[ImageLike]) -> None:
+        self._view = view
         self._head: nn.Module = tower.head
-        described = []
-        with ThreadPoolExecutor(_READERS) as readers, torch.inference_mode():
-            for patches in readers.map(lambda image: _patches(view, image), images):
-                pixels = patches.to(view.backbone.mean.device)
-                described.append(tower.described(view.backbone.normalized(pixels), pixels).float())
-        self._described = torch.cat(described).clone()  # outside inference mode
+        self._described: list[Tensor] = []  # of the patches of each picture
+        with ThreadPoolExecutor(_READERS) as readers, torch.no_grad():
+            for start in range(0, len(images), _AHEAD):
+                for patches in readers.map(lambda image: _patches(view, image), images[start : start + _AHEAD]):
+                    pixels = patches.to(view.backbone.mean.device)
+                    self._described.append(tower.described(view.backbone.normalized(pixels), pixels).float())
 
     def batch(self, rows: Int[np.ndarray, " b"], rng: np.random.Generator) -> Float[Tensor, "b d"]:
         """See `Shown`."""
-        features: Tensor = self._head(self._described[torch.from_numpy(rows)])
-        return features
+        parts = [self._described[row] for row in rows.tolist()]
+        heard = torch.split(self._head(torch.cat(parts)), [len(part) for part in parts])
+        return torch.stack([self._view._pool(part) for part in heard])
 
     def features(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b d"]:
         """See `Shown`."""
         with torch.inference_mode():
-            features: Tensor = self._head(self._described[torch.from_numpy(rows)])
-        return features
+            return self.batch(rows, np.random.default_rng())
 
 
 class ShownToTower:
@@ -105,7 +107,7 @@ class ShownToTower:
 
 
 def _patches(view: PromptPredictor, image: ImageLike) -> Tensor:
-    cut = view.view(decode(image))
+    cut = view.view(decode(image, max_pixels=view.reading.get("max_image_pixels", MAX_PIXELS)))
     return cut if isinstance(cut, Tensor) else cut[0]
 
 

@@ -179,13 +179,13 @@ def score(
             records = predictor.assess_stream(unscored, explain=explain or draw is not None, attributes=attributes)
         for record in records:
             failed += record.error is not None
-            with stage("write"):
-                out.write(record)
             if draw is not None:
                 try:
                     draw.write(record)
                 except VLQAError as error:
                     typer.echo(f"warning: {record.path}: no map: {error}", err=True)
+            with stage("write"):
+                out.write(record)  # after its map: a picture with a record is not looked at again by --resume
             _echo_error(record, chosen, output)
             count(failed)
     if spent is not None:
