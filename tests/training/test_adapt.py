@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,37 @@ def test_an_average_of_adapters_is_the_mean_of_what_they_add() -> None:
         beside = towers.encode_image(image)
         adapters.merge()
         torch.testing.assert_close(towers.encode_image(image), beside, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_that_hardly_differ_do_not_run_away(monkeypatch: Any) -> None:
+    """Two pictures, opinions at random: whatever is learned, predictions stay near the labels."""
+    two = pictures(2, 8, 32, 40)
+    images, mos = [two[number % 2] for number in range(COUNT)], np.random.default_rng(3).normal(size=COUNT)
+    groups = np.arange(COUNT) // 2
+    judged(monkeypatch, -1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted = adapt(FewShotPredictor(base()), images, mos, groups=groups, options=SHORT)
+    assert np.abs(adapted.predict(pictures(20, 9, 32, 60))).max() < 5 * np.abs(mos).max()
+
+
+def test_an_adapted_tower_is_marked(rated: tuple[list[Any], Any], monkeypatch: Any, tmp_path: Path) -> None:
+    adapted = adapted_by_force(FewShotPredictor(base()), rated, monkeypatch)
+    assert adapted.predictor.name == "tiny adapted" and adapted.name.startswith("tiny adapted + lora on")
+    again = vlqa.load(adapted.save(tmp_path / "mine"), device="cpu")
+    assert again.predictor.name == "tiny adapted"
+    with pytest.warns(UserWarning, match="the tower of tiny adapted has learned from labels already"):
+        learn(FewShotPredictor(again.predictor), rated)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_that_was_changed_is_refused(
+    rated: tuple[list[Any], Any], monkeypatch: Any, tmp_path: Path, file: str
+) -> None:
+    folder = adapted_by_force(FewShotPredictor(base()), rated, monkeypatch).save(tmp_path / "mine")
+    place = folder / "adapters" / ADAPTER / file
+    data = bytearray(place.read_bytes())
+    data[-3] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(vlqa.CheckpointError, match="the adapter 'few_shot' is not that of its config.json"):
+        vlqa.load(folder, device="cpu")

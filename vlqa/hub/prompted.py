@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib
 import os
 import re
@@ -178,9 +179,10 @@ def stored(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Pat
     return PromptParts(config["name"], backbone, prompts, view, adapters, kept["active"], context)
 
 
-def write_beside(backbone: ClipBackbone, folder: Path) -> None:
+def write_beside(backbone: ClipBackbone, folder: Path, config: dict[str, Any]) -> None:
     """Adapters, and a tokenizer that would otherwise be looked for where it came from, into a model's folder.
 
+    The configuration, which is written afterwards, is told the digests of the adapters.
     A tokenizer whose source is out of reach stays where it is: the configuration names it.
     """
     if isinstance(backbone.tokenizer, HubTokenizer):
@@ -189,8 +191,22 @@ def write_beside(backbone: ClipBackbone, folder: Path) -> None:
     if adapters := backbone.adapters:
         for name in adapters.names:
             adapters.write(name, folder / ADAPTERS / name)
+        config["digests"]["adapters"] = {name: _digest_of(folder / ADAPTERS / name) for name in adapters.names}
     else:
         shutil.rmtree(folder / ADAPTERS, ignore_errors=True)  # of a model that stood here before
+
+
+def check_adapters(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise the CheckpointError of adapters that are not those of the configuration."""
+    for name, digest in config["digests"].get("adapters", {}).items():
+        place = folder / ADAPTERS / name
+        if (place / lora.WEIGHTS).is_file() and (place / lora.CONFIG).is_file() and _digest_of(place) != digest:
+            raise CheckpointError(f"the adapter {name!r} is not that of its config.json; copy or train it again")
+
+
+def _digest_of(adapter: Path) -> str:
+    files = [hashlib.sha256((adapter / name).read_bytes()).hexdigest() for name in (lora.CONFIG, lora.WEIGHTS)]
+    return artifacts.digest_json(files)
 
 
 def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:

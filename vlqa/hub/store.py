@@ -181,11 +181,11 @@ def _versions() -> dict[str, str]:
 
 
 def _write(
-    folder: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any], backbone: ClipBackbone | None
+    folder: Path, state: Mapping[str, torch.Tensor], config: dict[str, Any], backbone: ClipBackbone | None
 ) -> None:
     artifacts.write_tensors(folder / WEIGHTS, state)
     if backbone is not None:
-        prompted.write_beside(backbone, folder)
+        prompted.write_beside(backbone, folder, config)
     artifacts.write_json(folder / CONFIG, config)
 
 
@@ -265,6 +265,7 @@ def _directory(folder: Path) -> ModelParts:
         weights = artifacts.read_checkpoint(folder / WEIGHTS)
         if artifacts.digest_tensors(weights) != config["digests"]["weights"]:
             raise CheckpointError("the weights are not those of its config.json; copy or convert it again")
+        prompted.check_adapters(folder, config)
         parts: ModelParts = _form(config["method"]).stored(config, weights, folder)
         return parts
     except (KeyError, TypeError, AttributeError) as error:
