@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vlqa.data.images import MAX_PIXELS, decode, source_name
+from vlqa.data.isolation import TIMEOUT_S, IsolatedDecoder
 from vlqa.errors import VLQAError
 from vlqa.types import Pixels
 
@@ -108,6 +109,8 @@ def encode_images(
     batch_size: int = 32,
     workers: int | None = None,
     max_image_pixels: int = MAX_PIXELS,
+    isolate: bool = False,
+    decode_timeout: float = TIMEOUT_S,
 ) -> Iterator[Encoded]:
     """Features of every image, in order, one at a time.
 
@@ -118,6 +121,8 @@ def encode_images(
             unless a single patch is larger, so memory stays bounded for native-size pictures too.
         workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
         max_image_pixels: a picture with more is refused before it is decoded.
+        isolate: decode in child processes, one a thread, which a picture may crash or hang.
+        decode_timeout: seconds after which such a process is killed.
 
     Yields:
         One `Encoded` an image. Whatever goes wrong with one image (undecodable, out of memory, features that are not
@@ -126,16 +131,18 @@ def encode_images(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
+    isolated = IsolatedDecoder(max_image_pixels, decode_timeout) if isolate else None
 
     def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
-        pixels = decode(image, max_pixels=max_image_pixels)
+        pixels = isolated(image) if isolated else decode(image, max_pixels=max_image_pixels)
         parts: list[_Part] = []
         for number, route in enumerate(routes):
             cut = route.prepare(pixels)
             parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
         return parts, (pixels.shape[0], pixels.shape[1])
 
-    for item in _prepared(images, read, min(8, os.cpu_count() or 1) if workers is None else workers):
+    threads = min(8, os.cpu_count() or 1) if workers is None else workers
+    for item in _prepared(images, read, threads, isolated):
         batcher.add(item)
         yield from batcher.finished()
     batcher.flush()
@@ -143,7 +150,10 @@ def encode_images(
 
 
 def _prepared(
-    images: Iterable[ImageLike], read: Callable[[ImageLike], tuple[list[_Part], tuple[int, int]]], workers: int
+    images: Iterable[ImageLike],
+    read: Callable[[ImageLike], tuple[list[_Part], tuple[int, int]]],
+    workers: int,
+    isolated: IsolatedDecoder | None,
 ) -> Iterator[_Waiting]:
     def work(image: ImageLike) -> _Waiting:
         name = source_name(image)
@@ -152,12 +162,12 @@ def _prepared(
         except Exception as error:
             return _Waiting(name, error=_as_error(error))
 
-    if workers < 1:
-        yield from map(work, images)
-        return
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="vlqa-decode")
+    executor = ThreadPoolExecutor(max(1, workers), thread_name_prefix="vlqa-decode")
     ahead: deque[Future[_Waiting]] = deque()
     try:
+        if workers < 1:
+            yield from map(work, images)
+            return
         for image in images:
             ahead.append(executor.submit(work, image))
             if len(ahead) > 2 * workers:
@@ -165,6 +175,8 @@ def _prepared(
         while ahead:
             yield ahead.popleft().result()
     finally:  # also when the caller stops early or presses Ctrl-C
+        if isolated:
+            isolated.close()  # first, so that no thread waits for a picture that hangs
         executor.shutdown(wait=True, cancel_futures=True)
 
 

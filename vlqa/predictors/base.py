@@ -46,11 +46,16 @@ class Reading(TypedDict, total=False):
         batch_size: pictures of 224×224 px an encoder call, 32; larger ones count as several.
         workers: decoding threads; None, the default, chooses by the number of cores.
         max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
+        isolate: decode in child processes, so that a picture which crashes or hangs its decoder costs only itself; each
+            call starts them anew, in half a second.
+        decode_timeout: seconds, 30, that an isolated picture may take.
     """
 
     batch_size: int
     workers: int | None
     max_image_pixels: int
+    isolate: bool
+    decode_timeout: float
 
 
 _BLOCK = 256  # rows scored at once: bounds memory for a million images
