@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check format bench accuracy few-shot clean
+.PHONY: demo test test-slow check format bench accuracy few-shot fuzz clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'vlqa needs Python 3.11 or newer; try make PYTHON=python3.12')"
@@ -38,6 +38,9 @@ accuracy: $(VENV)/.installed
 
 few-shot: $(VENV)/.installed
 	$(BIN)/python benchmarks/few_shot.py --json benchmarks/results/few_shot.json --plot benchmarks/results/few_shot.png
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python benchmarks/fuzz.py
 
 clean:
 	rm -rf $(VENV) .demo .features build dist

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vlqa.data.images import MAX_PIXELS, Enough, decode, source_name
+from vlqa.data.isolation import TIMEOUT_S, IsolatedDecoder
 from vlqa.errors import VLQAError
 from vlqa.profiling import stage
 from vlqa.types import Pixels
@@ -110,6 +111,8 @@ def encode_images(
     workers: int | None = None,
     max_image_pixels: int = MAX_PIXELS,
     fast_decode: bool = False,
+    isolate: bool = False,
+    decode_timeout: float = TIMEOUT_S,
 ) -> Iterator[Encoded]:
     """Features of every image, in order, one at a time.
 
@@ -121,6 +124,8 @@ def encode_images(
         workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
         max_image_pixels: a picture with more is refused before it is decoded.
         fast_decode: let JPEGs be decoded at a part of their size, as large as any route looks at them; see `decode`.
+        isolate: decode in child processes, one a thread, which a picture may crash or hang.
+        decode_timeout: seconds after which such a process is killed.
 
     Yields:
         One `Encoded` an image. Whatever goes wrong with one image (undecodable, out of memory, features that are not
@@ -130,10 +135,14 @@ def encode_images(
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     enough = _most_seen([route.prepare for route in routes]) if fast_decode else None
     batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
+    isolated = IsolatedDecoder(max_image_pixels, decode_timeout) if isolate else None
 
     def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
         with stage("decode"):
-            pixels = decode(image, max_pixels=max_image_pixels, enough=enough)
+            if isolated is not None:
+                pixels = isolated(image)
+            else:
+                pixels = decode(image, max_pixels=max_image_pixels, enough=enough)
         parts: list[_Part] = []
         with stage("prepare"):
             for number, route in enumerate(routes):
@@ -141,7 +150,8 @@ def encode_images(
                 parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
         return parts, (pixels.shape[0], pixels.shape[1])
 
-    for item in _prepared(images, read, min(8, os.cpu_count() or 1) if workers is None else workers):
+    threads = min(8, os.cpu_count() or 1) if workers is None else workers
+    for item in _prepared(images, read, threads, isolated):
         batcher.add(item)
         yield from batcher.finished()
     batcher.flush()
@@ -161,7 +171,10 @@ def _most_seen(views: Sequence[Any]) -> Enough | None:
 
 
 def _prepared(
-    images: Iterable[ImageLike], read: Callable[[ImageLike], tuple[list[_Part], tuple[int, int]]], workers: int
+    images: Iterable[ImageLike],
+    read: Callable[[ImageLike], tuple[list[_Part], tuple[int, int]]],
+    workers: int,
+    isolated: IsolatedDecoder | None,
 ) -> Iterator[_Waiting]:
     def work(image: ImageLike) -> _Waiting:
         name = source_name(image)
@@ -170,12 +183,12 @@ def _prepared(
         except Exception as error:
             return _Waiting(name, error=_as_error(error))
 
-    if workers < 1:
-        yield from map(work, images)
-        return
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="vlqa-decode")
+    executor = ThreadPoolExecutor(max(1, workers), thread_name_prefix="vlqa-decode")
     ahead: deque[Future[_Waiting]] = deque()
     try:
+        if workers < 1:
+            yield from map(work, images)
+            return
         for image in images:
             ahead.append(executor.submit(work, image))
             if len(ahead) > 2 * workers:
@@ -183,6 +196,8 @@ def _prepared(
         while ahead:
             yield _awaited(ahead.popleft())
     finally:  # also when the caller stops early or presses Ctrl-C
+        if isolated:
+            isolated.close()  # first, so that no thread waits for a picture that hangs
         executor.shutdown(wait=True, cancel_futures=True)
 
 

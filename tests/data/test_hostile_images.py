@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.hostile import encode, grey_tiff, png, sample, write_hostile_files
+from tests.hostile import encode, grey_tiff, png, sample, tiff, write_hostile_files
 from tests.pictures import HAS_AVIF, LOSSLESS
 from vlqa.data.images import decode
 from vlqa.errors import ImageDecodeError
@@ -44,6 +44,15 @@ def test_pillows_global_limit_does_not_matter(
 
 def test_turned_tiff_strips() -> None:
     assert decode(grey_tiff(orientation=6))[0, 0, 0] == 56  # the lower left corner comes to the upper left
+
+
+def test_a_tiff_tile_is_no_larger_than_a_picture_may_be() -> None:
+    tags = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 277: 1, 324: 8}
+    fair = tiff(tags | {322: 512, 323: 512, 325: 512 * 512}, bytes(512 * 512))
+    assert decode(fair, max_pixels=64).shape == (8, 8, 3)  # a tile may be larger than its picture
+    huge = tiff(tags | {322: 40_000, 323: 50_000, 325: 64}, bytes(64))  # took 2 GB, of 200 bytes
+    with pytest.raises(ImageDecodeError, match="tiles of 40000×50000 pixels; export it with smaller ones"):
+        decode(huge)
 
 
 def test_every_hostile_file_gets_its_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -238,5 +238,5 @@ def test_an_adapter_that_was_changed_is_refused(
     data = bytearray(place.read_bytes())
     data[-3] ^= 1
     place.write_bytes(data)
-    with pytest.raises(vlqa.CheckpointError, match="the adapter 'few_shot' is not that of its config.json"):
+    with pytest.raises(vlqa.CheckpointError, match=r"the adapter 'few_shot' is not that of its config.json"):
         vlqa.load(folder, device="cpu")

@@ -55,6 +55,11 @@ def call(image: object) -> str:
     return f"image given as {type(image).__name__}"
 
 
+def refusal(image: object, error: Exception) -> ImageDecodeError:
+    """The error that names a picture and what went wrong with it, in one line."""
+    return ImageDecodeError(one_line(f"{call(image)}: {describe_error(error)}"))
+
+
 def one_line(message: str) -> str:
     """Escape what would break the line or the terminal: newlines, control and bidi characters, surrogates."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

@@ -24,6 +24,7 @@ SUFFIXES = frozenset(
 """File names that a folder is searched for, in lower case; a file given by name is opened whatever its suffix."""
 
 HEAD_BYTES = 64
+_TILE_PIXELS = 1 << 24  # of a TIFF file, allowed however few pixels a picture may have: they are larger than it may be
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -58,6 +59,7 @@ def _tiff(file: BinaryIO, max_pixels: int) -> ImageFile:
     _check_directory(file)
     image = TiffImagePlugin.TiffImageFile(file)
     check_pixels(image.size, max_pixels)
+    _check_tile([image.tag_v2.get(tag) for tag in (322, 323)], max_pixels)
     if image.tag_v2.get(254, 0) & 1:  # NewSubfileType: a reduced picture comes first in DNG, NEF and other raw files
         raise ImageDecodeError("starts with a thumbnail, as camera raw files do; develop it to TIFF or JPEG first")
     if sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (t.extents or (0, 0, 0, 0) for t in image.tile)) < (
@@ -68,6 +70,13 @@ def _tiff(file: BinaryIO, max_pixels: int) -> ImageFile:
     turned = image.tag_v2.get(274) in (5, 6, 7, 8)
     image.im = Image.new(image.mode, image.size[::-1] if turned else image.size).im
     return image
+
+
+def _check_tile(sides: list[object], max_pixels: int) -> None:
+    """Refuse a TIFF tile larger than a picture may be: the reader makes room for it, however small the picture."""
+    width, height = (side if isinstance(side, int) else 0 for side in sides)
+    if width * height > max(max_pixels, _TILE_PIXELS):
+        raise ImageDecodeError(f"is a TIFF file with tiles of {width}×{height} pixels; export it with smaller ones")
 
 
 def _check_directory(file: BinaryIO) -> None:

@@ -12,7 +12,7 @@ import simplejpeg
 from PIL import Image
 
 from vlqa.data.colour import Background, apply_profile, composite, to_srgb
-from vlqa.data.complaints import call, describe_damage, describe_error, one_line
+from vlqa.data.complaints import describe_damage, refusal
 from vlqa.data.files import open_regular
 from vlqa.data.formats import HEAD_BYTES, check_pixels, identify, most_bytes, open_image
 from vlqa.data.orientation import read_orientation, upright
@@ -85,7 +85,7 @@ def decode(
         with open_regular(path) as file:
             return _from_file(file, max_pixels, background, enough)
     except Exception as error:  # readers raise anything on hostile bytes: struct.error, SyntaxError, zlib.error, …
-        raise ImageDecodeError(one_line(f"{call(given)}: {describe_error(error)}")) from error
+        raise refusal(given, error) from error
 
 
 def source_name(image: ImageLike) -> str | None:

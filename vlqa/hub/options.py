@@ -7,7 +7,9 @@ from typing import Any
 
 from vlqa.errors import ConfigError
 
-_COMMON = ("batch_size", "workers", "max_image_pixels", "fast_decode")
+_COMMON = ("batch_size", "workers", "max_image_pixels", "fast_decode", "isolate", "decode_timeout")
+
+_DAY_S = 86_400
 
 
 def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) ->
         options: as given.
 
     Raises:
-        ConfigError: an option that the model has not, or a value that is no whole number.
+        ConfigError: an option that the model has not, or a value that is not of its kind.
     """
     known = [*own, *_COMMON]
     for option in options:
@@ -33,7 +35,20 @@ def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) ->
         raise ConfigError(f"workers must be a whole number of at least 0, not {common['workers']!r}")
     if not isinstance(common.get("fast_decode", False), bool):
         raise ConfigError(f"fast_decode must be True or False, not {common['fast_decode']!r}")
+    _check_isolation(common)
     return common
+
+
+def _check_isolation(common: Mapping[str, Any]) -> None:
+    isolate, timeout = common.get("isolate", False), common.get("decode_timeout", 1)
+    if isolate and common.get("fast_decode"):
+        raise ConfigError("isolate decodes pictures whole; leave fast_decode or isolate out")
+    if not isinstance(isolate, bool):
+        raise ConfigError(f"isolate must be True or False, not {isolate!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _DAY_S:
+        raise ConfigError(f"decode_timeout must be a number of seconds above 0 and up to {_DAY_S}, not {timeout!r}")
+    if "decode_timeout" in common and not isolate:
+        raise ConfigError("decode_timeout needs isolate=True (--isolate): a decoder in this process cannot be stopped")
 
 
 def _whole_number(value: Any, lowest: int) -> bool:

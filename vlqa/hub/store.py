@@ -66,11 +66,13 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "bf16" or "fp16" (not on the CPU): of the image tower.
         options: `batch_size` (pictures of 224×224 an encoder call), `workers` (decoding threads), `max_image_pixels`
-            (larger pictures are refused, 200 million), `fast_decode` (large JPEGs at a part of their size); those of
-            what the model sees: `patches` ("demo" or "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`,
-            `max_pixels` of models that see the whole picture; and `adapter` (one of the model's, a folder in peft's
-            format, or None for the bare backbone), which `merge` (True) adds to the weights, while merge=False keeps
-            all for `predictor.backbone.adapters.use(name)`.
+            (larger pictures are refused, 200 million), `fast_decode` (large JPEGs at a part of their size),
+            `isolate` (True: decode in child processes, so that a picture which crashes or hangs its decoder costs only
+            itself), `decode_timeout` (seconds such a picture may take, 30); those of what the model sees: `patches`
+            ("demo" or "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the
+            whole picture; and `adapter` (one of the model's, a folder in peft's format, or None for the bare backbone),
+            which `merge` (True) adds to the weights, while merge=False keeps all for
+            `predictor.backbone.adapters.use(name)`.
 
     Raises:
         UnknownModelError: no such name.

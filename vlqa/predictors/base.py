@@ -48,12 +48,17 @@ class Reading(TypedDict, total=False):
         workers: decoding threads; None, the default, chooses by the number of cores.
         max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
         fast_decode: whether large JPEGs are decoded at a part of their size, which moves scores a little.
+        isolate: decode in child processes, so that a picture which crashes or hangs its decoder costs only itself; each
+            call starts them anew, in half a second.
+        decode_timeout: seconds, 30, that an isolated picture may take.
     """
 
     batch_size: int
     workers: int | None
     max_image_pixels: int
     fast_decode: bool
+    isolate: bool
+    decode_timeout: float
 
 
 _BLOCK = 256  # rows scored at once: bounds memory for a million images

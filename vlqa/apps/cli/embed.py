@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vlqa.apps.cli.inputs import Paths
-from vlqa.apps.cli.score import SOME_FAILED, Precision
+from vlqa.apps.cli.score import SOME_FAILED, DecodeTimeout, Isolate, Precision
 
 
 def embed(
@@ -29,6 +29,8 @@ def embed(
     max_image_pixels: Annotated[
         int, typer.Option("--max-image-pixels", min=1, help="Larger pictures are refused before they are decoded.")
     ] = 200_000_000,
+    isolate: Isolate = False,
+    decode_timeout: DecodeTimeout = None,
 ) -> None:
     """Encode pictures once and keep their features, for `--features` of other commands.
 
@@ -47,7 +49,8 @@ def embed(
     from vlqa.fewshot.store import FeatureStore
 
     store = FeatureStore(output)
-    own = {} if adapter is None else {"adapter": adapter}
+    given = {"adapter": adapter, "decode_timeout": decode_timeout}
+    own: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     predictor = load(
         model,
         weights=weights,
@@ -55,6 +58,7 @@ def embed(
         precision=precision.value,
         batch_size=batch_size,
         max_image_pixels=max_image_pixels,
+        isolate=isolate,
         **own,
     )
     new = known = failed = 0

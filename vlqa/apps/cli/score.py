@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 
+Isolate = Annotated[
+    bool,
+    typer.Option(
+        "--isolate", help="Decode in child processes: a picture that crashes or hangs its decoder costs only itself."
+    ),
+]
+DecodeTimeout = Annotated[
+    float | None, typer.Option("--decode-timeout", help="Seconds that an isolated picture may take.", show_default="30")
+]
+
 
 class Format(StrEnum):
     """How records are written."""
@@ -96,6 +106,8 @@ def score(
     max_image_pixels: Annotated[
         int, typer.Option("--max-image-pixels", min=1, help="Larger pictures are refused before they are decoded.")
     ] = 200_000_000,
+    isolate: Isolate = False,
+    decode_timeout: DecodeTimeout = None,
 ) -> None:
     """Score pictures: how good they look, and what is in and wrong with them.
 
@@ -129,7 +141,8 @@ def score(
     if resume and output is not None and output.is_file() and not journal_of(output).exists():
         typer.echo(f"{output} is complete; to score again, delete it or leave --resume out", err=True)
         return
-    own = {name: value for name, value in {"pristine": pristine, "adapter": adapter}.items() if value is not None}
+    given = {"pristine": pristine, "adapter": adapter, "decode_timeout": decode_timeout}
+    own = {name: value for name, value in given.items() if value is not None}
     predictor = load(
         model,
         weights=weights,
@@ -140,6 +153,7 @@ def score(
         workers=workers,
         fast_decode=fast_decode,
         max_image_pixels=max_image_pixels,
+        isolate=isolate,
         **own,
     )
     pictures = at_least_one(find_pictures(paths, max_image_pixels))

@@ -1,0 +1,244 @@
+"""Decoding in child processes: a picture that crashes its decoder, or never ends, costs itself and nothing else.
+
+Pixels come back through shared memory. PIL images and arrays are pixels already and stay in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
+
+from vlqa.data.complaints import call, one_line, refusal
+from vlqa.data.decoder_child import LENGTH, REPLY, PixelMemory, receive
+from vlqa.data.images import MAX_PIXELS, decode, source_name
+from vlqa.errors import ConfigError, ImageDecodeError, VLQAError
+from vlqa.types import Pixels, Source
+
+if TYPE_CHECKING:
+    from vlqa.types import ImageLike
+
+TIMEOUT_S = 30.0
+"""A picture may take so long to be read and decoded: 200 million pixels take some 5 s."""
+
+_START = "import sys; sys.path[:] = sys.argv[6:]; from vlqa.data.decoder_child import main; main(*sys.argv[1:6])"
+_START_S = 120.0  # half a second on an idle machine
+_REAP_S = 5.0
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # nothing here multiplies matrices
+
+
+class IsolatedDecoder:
+    """Decodes as `decode` does, with the same pixels and the same errors, in processes of its own.
+
+    Any number of threads may call it; each call in progress has a process, started when first needed and kept for the
+    next picture. A process that crashes or overruns its time is killed and replaced.
+
+    Args:
+        max_pixels: as of `decode`; a process may take 32 bytes of memory a pixel beside the 512 MiB it always may.
+        timeout_s: longest time a picture may take.
+
+    Raises:
+        ConfigError: not on a Unix system.
+    """
+
+    function: ClassVar[str] = "vlqa.data.images.decode"
+
+    def __init__(self, max_pixels: int = MAX_PIXELS, timeout_s: float = TIMEOUT_S) -> None:
+        if os.name != "posix" or not sys.executable:
+            raise ConfigError("isolate needs a Python interpreter on Linux or macOS; leave it out")
+        self.max_pixels = max_pixels
+        self.timeout_s = timeout_s
+        self._children: set[_Child] = set()
+        self._idle: list[_Child] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __call__(self, image: ImageLike) -> Pixels:
+        """The pixels of one picture, as `decode` gives them.
+
+        Raises:
+            ImageDecodeError: what `decode` raises; or the decoder crashed, or took too long, in one line.
+            VLQAError: no process can be started.
+        """
+        if not isinstance(image, Source | str | os.PathLike | bytes | bytearray | memoryview):
+            return decode(image, max_pixels=self.max_pixels)
+        request = _request(image)
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        if child is not None:
+            with contextlib.suppress(_CrashError):  # of an earlier picture's doing, perhaps: one more try in a new one
+                return self._decode(child, image, request)
+        try:
+            return self._decode(self._start(), image, request)
+        except _CrashError as crash:
+            raise ImageDecodeError(one_line(f"{call(image)}: {crash}")) from None
+
+    def close(self) -> None:
+        """End all processes; pictures that threads still wait for fail at once."""
+        with self._lock:
+            self._closed = True
+            children, idle, self._idle = list(self._children), self._idle, []
+        for child in children:
+            child.process.kill()
+        for child in idle:
+            self._end(child)
+
+    def _start(self) -> _Child:
+        with self._lock:
+            if self._closed:
+                raise VLQAError("the decoder is closed")
+            try:
+                child = _Child(self.function, self.max_pixels, self.timeout_s)
+            except OSError as error:
+                raise VLQAError(f"no process can be started to decode in ({error}); use fewer workers") from error
+            self._children.add(child)
+        try:
+            child.greet()
+        except BaseException:
+            self._end(child)
+            raise
+        return child
+
+    def _decode(self, child: _Child, image: ImageLike, request: bytes) -> Pixels:
+        try:
+            pixels = child.decode(request)
+        except ImageDecodeError:
+            self._release(child)
+            raise
+        except TimeoutError:
+            self._end(child)
+            raise self._overrun(image) from None
+        except (EOFError, OSError) as error:
+            status = self._end(child, kill=False)
+            if status == -signal.SIGALRM:  # its own clock, where this process is held up
+                raise self._overrun(image) from None
+            raise _CrashError(_describe_end(status)) from error
+        except BaseException:  # Ctrl-C: its answer would be taken for the next picture's
+            self._end(child)
+            raise
+        self._release(child)
+        return pixels
+
+    def _release(self, child: _Child) -> None:
+        with self._lock:
+            if not self._closed:
+                return self._idle.append(child)
+        self._end(child)
+
+    def _overrun(self, image: ImageLike) -> ImageDecodeError:
+        why = f"took longer than {self.timeout_s:g} s to decode; export it again, or raise --decode-timeout"
+        return ImageDecodeError(one_line(f"{call(image)}: {why} (load(…, decode_timeout=…))"))
+
+    def _end(self, child: _Child, *, kill: bool = True) -> int:
+        status = child.end(kill=kill)
+        with self._lock:
+            self._children.discard(child)
+        return status
+
+
+class _CrashError(Exception):
+    """The process ended before it answered; the message says how."""
+
+
+class _Child:
+    """One process and the socket to it."""
+
+    def __init__(self, function: str, max_pixels: int, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        with contextlib.ExitStack() as undo:
+            self.channel, theirs = socket.socketpair()
+            undo.enter_context(self.channel)
+            with theirs:
+                file = undo.enter_context(_nameless_file())
+                self.memory = PixelMemory(file.fileno())
+                passed = [theirs.fileno(), file.fileno()]
+                arguments = map(str, [*passed, function, max_pixels, timeout_s, *sys.path])
+                # No fork of this process with its threads, and no second run of the caller's main module, as
+                # multiprocessing makes it; in a group of its own, no Ctrl-C reaches it.
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _START, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=passed,
+                    env=os.environ | _ONE_THREAD,
+                    process_group=0,
+                )
+            self._close = undo.pop_all().close
+
+    def greet(self) -> None:
+        """Wait until it is ready."""
+        try:
+            self._answer(_START_S)
+        except (ImageDecodeError, EOFError, OSError) as error:
+            why = one_line(str(error)) or type(error).__name__
+            raise VLQAError(f"the process to decode in does not start ({why}); leave isolate out") from error
+
+    def decode(self, request: bytes) -> Pixels:
+        """The pixels of one picture.
+
+        Raises:
+            ImageDecodeError: what `decode` raises.
+            TimeoutError: it takes too long.
+            EOFError: the process ended; some systems say OSError.
+        """
+        self.channel.settimeout(self.timeout_s)
+        self.channel.sendall(LENGTH.pack(len(request)) + request)
+        return self._answer(self.timeout_s)
+
+    def end(self, *, kill: bool) -> int:
+        """Close, end and reap; the exit status, negative for a signal."""
+        self.memory.forget()  # now: an error's traceback may keep this object for long
+        self._close()
+        if not kill:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(_REAP_S)
+        self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the system, on a disk that is gone
+            return self.process.wait(_REAP_S)
+        return -signal.SIGKILL
+
+    def _answer(self, timeout_s: float) -> Pixels:
+        self.channel.settimeout(timeout_s)
+        height, width, length = REPLY.unpack(receive(self.channel, REPLY.size))
+        if length:
+            raise ImageDecodeError(receive(self.channel, length).decode())
+        try:
+            return self.memory.picture(height, width).copy()
+        except OSError as error:
+            raise MemoryError from error
+
+
+def _nameless_file() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("vlqa-pixels"), "r+b")
+    return tempfile.TemporaryFile()
+
+
+def _request(image: Source | str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+    name = source_name(image)  # type: ignore[arg-type]
+    try:
+        given = image.read() if isinstance(image, Source) else image if name is None else name
+        if isinstance(given, str) and given and not given.startswith(os.sep):
+            given = f"{Path.cwd()}{os.sep}{given}"  # this process may have gone to another folder since the child began
+        return pickle.dumps((name, bytes(given) if isinstance(given, memoryview) else given))
+    except Exception as error:
+        raise refusal(image, error) from error
+
+
+def _describe_end(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "the system ended its decoder, most likely for lack of memory; scale it down"
+    how = f"status {status}"
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            how = signal.Signals(-status).name
+    return f"the decoder crashed on it ({how}); export it again with another program, or leave it out"
