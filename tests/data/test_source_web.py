@@ -202,7 +202,8 @@ def test_private_addresses(address: str, public: bool) -> None:
 
 def test_a_service_asks_no_private_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = Limits(1 << 16, private=False)
-    del Handler.seen
+    if hasattr(Handler, "seen"):  # by a test before this one
+        del Handler.seen
     for host in (server, server.replace("127.0.0.1", "localhost"), server.replace("127.0.0.1", "0x7f000001")):
         assert "in a private network, which is not asked" in message(f"{host}/a.png", closed)
     assert not hasattr(Handler, "seen")

@@ -49,7 +49,7 @@ class Reading(TypedDict, total=False):
         max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
         fast_decode: whether large JPEGs are decoded at a part of their size, which moves scores a little.
         isolate: decode in child processes, so that a picture which crashes or hangs its decoder costs only itself; each
-            call starts them anew, in half a second.
+            call starts them anew, in 0.15 s or more.
         decode_timeout: seconds, 30, that an isolated picture may take.
     """
 
