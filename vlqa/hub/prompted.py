@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib
 import os
 import re
@@ -205,8 +204,7 @@ def check_adapters(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _digest_of(adapter: Path) -> str:
-    files = [hashlib.sha256((adapter / name).read_bytes()).hexdigest() for name in (lora.CONFIG, lora.WEIGHTS)]
-    return artifacts.digest_json(files)
+    return artifacts.digest_json([artifacts.digest_file(adapter / name) for name in (lora.CONFIG, lora.WEIGHTS)])
 
 
 def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -19,7 +19,7 @@ import torch
 from vlqa import artifacts
 from vlqa._version import __version__
 from vlqa.errors import CheckpointError, ConfigError
-from vlqa.hub import prompted, table
+from vlqa.hub import exports, prompted, table
 from vlqa.hub.parts import ModelParts, published
 from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.clip_hub import fetch
@@ -72,7 +72,8 @@ def load(
             ("demo" or "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the
             whole picture; and `adapter` (one of the model's, a folder in peft's format, or None for the bare backbone),
             which `merge` (True) adds to the weights, while merge=False keeps all for
-            `predictor.backbone.adapters.use(name)`.
+            `predictor.backbone.adapters.use(name)`; and `runtime` of a model of `vlqa export`: "openvino", which runs
+            it on the CPU unless "torch" is asked for.
 
     Raises:
         UnknownModelError: no such name.
@@ -82,7 +83,13 @@ def load(
     place = resolve_device(device)
     dtype = resolve_dtype(precision, place)
     chosen = None if prompts is None else PromptSet.of(prompts)
-    return _parts(os.fspath(model), weights, chosen).predictor(chosen, options, place, dtype)
+    runtime = _runtime(options.pop("runtime", None), place, folder := _folder(model, weights))
+    if runtime == "openvino":
+        dtype = torch.float32  # of what torch still runs
+    predictor = _parts(os.fspath(model), weights, chosen).predictor(chosen, options, place, dtype)
+    if runtime == "openvino" and not exports.attach_exports(predictor, folder, precision):
+        raise ConfigError(f"{folder}: exported with another adapter than this; load it with runtime='torch'")
+    return predictor
 
 
 def save(
@@ -156,6 +163,24 @@ def save(
     return target
 
 
+def _folder(model: str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Path:
+    """Where a model would be saved whose place these name."""
+    named = os.fspath(model) in table.MODELS and weights is not None
+    return Path(weights if named and weights is not None else model).expanduser()
+
+
+def _runtime(asked: Any, place: torch.device, folder: Path) -> str:
+    """What runs the image towers."""
+    if asked not in (None, "torch", "openvino"):
+        raise ConfigError(f"runtime must be torch or openvino, not {asked!r}")
+    there = exports.is_exported(folder)
+    if asked == "openvino" and not there:
+        raise ConfigError(f"{folder}: no exported towers there; make them by vlqa export")
+    if asked == "openvino" and place.type != "cpu":
+        raise ConfigError(f"exported towers run on the CPU, not on {place}; use device='cpu' or runtime='torch'")
+    return "openvino" if asked != "torch" and there and place.type == "cpu" else "torch"
+
+
 def check_target(target: Path) -> None:
     """Raise the ConfigError of a place where `save` would not write."""
     if target.exists() and not target.is_dir():
@@ -185,6 +210,7 @@ def _versions() -> dict[str, str]:
 def _write(
     folder: Path, state: Mapping[str, torch.Tensor], config: dict[str, Any], backbone: ClipBackbone | None
 ) -> None:
+    shutil.rmtree(folder / exports.RUNTIME, ignore_errors=True)  # of a model that stood here before
     artifacts.write_tensors(folder / WEIGHTS, state)
     if backbone is not None:
         prompted.write_beside(backbone, folder, config)

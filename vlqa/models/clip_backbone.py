@@ -22,6 +22,7 @@ from vlqa.models.weights_digest import WeightsDigest
 from vlqa.types import Pixels
 
 if TYPE_CHECKING:
+    from vlqa.models.exported import ExportedTower
     from vlqa.models.lora import Adapters
 
 _TEXTS_AT_ONCE = 64
@@ -56,7 +57,10 @@ class ClipBackbone(nn.Module):
     Attributes:
         adapters: low-rank adapters on the towers; None where there are none.
         merges: how often an adapter was added to the weights.
+        exported: what runs in place of the image tower; see `models.exported`.
     """
+
+    exported: ExportedTower | None = None
 
     mean: Tensor
     std: Tensor
@@ -131,7 +135,10 @@ class ClipBackbone(nn.Module):
             raise ConfigError(f"this backbone takes images of {self.smallest_size} px and more, not {height}×{width}")
         if getattr(self.visual, "counts_pixels", False):
             return self.visual(self.normalized(images), images)
-        return forward_class_token(self.visual, self.normalized(images))
+        pictures = self.normalized(images)
+        if self.exported is not None and not torch.is_grad_enabled():
+            return self.exported(pictures)
+        return forward_class_token(self.visual, pictures)
 
     def normalized(self, images: Tensor) -> Tensor:
         """Pictures, uint8 or float in [0, 1], as the image tower takes them."""
@@ -234,6 +241,9 @@ class ClipBackbone(nn.Module):
         parts: list[Any] = [self.architecture, self._digest_of_weights()]
         if self.adapters is not None and self.adapters.names:
             parts.append(self.adapters.active)
+        runtime = self.exported or getattr(self.visual, "exported", None)
+        if runtime is not None and runtime.precision != "fp32":
+            parts.append(runtime.precision)
         return artifacts.digest_json(parts)
 
 

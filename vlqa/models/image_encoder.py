@@ -106,7 +106,9 @@ class ImageEncoder(nn.Module):
     @property
     def digest(self) -> str:
         """Digest of the architecture and of all weights."""
-        return artifacts.digest_json([self.architecture, self._digest_of_weights()])
+        runtime = self.trunk.exported
+        rounded = [] if runtime is None or runtime.precision == "fp32" else [runtime.precision]
+        return artifacts.digest_json([self.architecture, self._digest_of_weights(), *rounded])
 
     def normalized(self, images: Tensor) -> Tensor:
         """Pictures, uint8 or float in [0, 1], as the trunk takes them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import timm
 import torch
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from vlqa.errors import ConfigError
 from vlqa.models.moments import Moments
 
-_FLOOR = 1e-6  # under the root of a variance, whose slope at 0 is infinite
+if TYPE_CHECKING:
+    from vlqa.models.exported import ExportedTower
 
 
 class Trunk(nn.Module):
@@ -27,6 +28,8 @@ class Trunk(nn.Module):
         width: of the pooled features.
         reach: px beyond which the input does not matter to an activation; None where all of it may.
         deviations: whether the deviations are pooled too.
+        floor: under the root of a variance, whose slope at 0 is infinite.
+        exported: what runs in place of `pooled`; see `models.exported`.
     """
 
     strides: tuple[int, ...]
@@ -34,6 +37,8 @@ class Trunk(nn.Module):
     width: int
     reach: int | None
     deviations: ClassVar[bool] = False
+    floor: ClassVar[float] = 1e-6
+    exported: ExportedTower | None = None
 
     def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
         """Activations of each stage that is pooled, one at a time, so that no two need memory at once."""
@@ -41,6 +46,8 @@ class Trunk(nn.Module):
 
     def pooled(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n width"]:
         """Features of normalised pictures of any size, float32."""
+        if self.exported is not None and not torch.is_grad_enabled():
+            return self.exported(images)
         return self.read([Moments.of(stage) for stage in self.activations(images)])
 
     def pooled_cells(self, images: Float[Tensor, "n 3 h w"], cells: int) -> Float[Tensor, "n cells2 width"]:
@@ -51,7 +58,7 @@ class Trunk(nn.Module):
             parts.append(mean)
             if self.deviations:
                 variance = F.adaptive_avg_pool2d(stage.float().square(), cells) - mean.square()
-                parts.append((variance.clamp_min(0) + _FLOOR).sqrt())
+                parts.append((variance.clamp_min(0) + self.floor).sqrt())
         return torch.cat(parts, dim=1).flatten(2).mT
 
     def read(self, stages: Sequence[Moments]) -> Float[Tensor, "n width"]:
@@ -60,7 +67,7 @@ class Trunk(nn.Module):
         for stage in stages:
             parts.append(stage.mean)
             if self.deviations:
-                parts.append((stage.variance + _FLOOR).sqrt())
+                parts.append((stage.variance + self.floor).sqrt())
         return torch.cat(parts, dim=1)
 
 

@@ -14,6 +14,7 @@ from vlqa.apps.cli.datasets import app as datasets_app
 from vlqa.apps.cli.degrade import degrade
 from vlqa.apps.cli.embed import embed
 from vlqa.apps.cli.evaluate import evaluate
+from vlqa.apps.cli.export import export
 from vlqa.apps.cli.fit import fit
 from vlqa.apps.cli.models import models
 from vlqa.apps.cli.pristine import pristine
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (score, evaluate, fit, select, embed, train, convert, pristine, degrade, models):
+for command in (score, evaluate, fit, select, embed, train, convert, export, pristine, degrade, models):
     app.command()(command)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(datasets_app, name="datasets")
