@@ -1,10 +1,11 @@
 """Is vlqa as fast and as small as the field's library? Milliseconds from file to score, memory, set-up, in one run.
 
-Both sides get the same random weights and the same 1024×768 JPEGs, each in a process of its own; rounds alternate (vlqa
-fp32, peer, vlqa bf16, …), so that a busy machine slows all alike: read the ratios, not the milliseconds. The peer,
+Both sides get the same random weights and the same JPEGs, each in a process of its own; rounds alternate (vlqa fp32,
+peer, vlqa bf16, exported, …), so that a busy machine slows all alike: read the ratios, not the milliseconds. The peer,
 IQA-PyTorch (pyiqa), knows fp32 only; it is licensed for non-commercial use, and runs here to be measured, no more.
+"exported" is the same model after `vlqa export`.
 
-    python benchmarks/throughput.py [--cases liqe clipiqa] [--rounds 5] [--peers .peers]
+    python benchmarks/throughput.py [--cases liqe clipiqa …] [--rounds 5] [--peers .peers]
 
 Prints a table and writes benchmarks/results/throughput.json. liqe_mix needs 21 GiB of free memory, for the peer.
 """
@@ -36,7 +37,8 @@ from worker_process import Worker  # noqa: E402
 
 from tests.synthetic import openai_checkpoint, picture  # noqa: E402
 
-SIDES = ("fp32", "peer", "bf16")
+SIDES = ("fp32", "peer", "bf16", "exported", "exported bf16")
+OURS = tuple(side for side in SIDES if side != "peer")
 
 
 @dataclass(frozen=True)
@@ -44,26 +46,32 @@ class Case:
     """One method on both sides.
 
     Attributes:
+        name: of the case.
         peer: pyiqa's metric.
         model: vlqa's name of it.
         architecture: open_clip's name of the network.
         options: of `vlqa.load`, so that both compute the same.
         free_gib: memory that must be free for the peer's first start.
+        size: height and width of the pictures, px.
     """
 
+    name: str
     peer: str
     model: str
     architecture: str
     options: dict[str, Any] = field(default_factory=dict)
     free_gib: float = 4
+    size: tuple[int, int] = (768, 1024)
 
 
+_QUALITY = {"patches": "pyiqa", "prompts": "liqe_quality"}
 CASES = {
-    case.peer: case
+    case.name: case
     for case in (
-        Case("liqe", "liqe", "ViT-B-32", {"patches": "pyiqa", "prompts": "liqe_quality"}),
-        Case("liqe_mix", "liqe", "ViT-B-32", {"patches": "pyiqa", "prompts": "liqe_multitask"}, free_gib=21),
-        Case("clipiqa", "clip-iqa-ensemble", "RN50"),
+        Case("liqe", "liqe", "liqe", "ViT-B-32", _QUALITY),
+        Case("liqe 12 MP", "liqe", "liqe", "ViT-B-32", _QUALITY, free_gib=12, size=(3000, 4000)),
+        Case("liqe_mix", "liqe_mix", "liqe", "ViT-B-32", _QUALITY | {"prompts": "liqe_multitask"}, free_gib=21),
+        Case("clipiqa", "clipiqa", "clip-iqa-ensemble", "RN50"),
     )
 }
 
@@ -81,8 +89,8 @@ def main() -> None:
     peer = peer_python(arguments.peers.resolve())
     report: dict[str, Any] = {**provenance(), "start": _start(), "cases": {}}
     with tempfile.TemporaryDirectory(prefix="vlqa-bench-") as folder:
-        paths = _write_pictures(Path(folder), arguments.pictures)
         for name in arguments.cases:
+            paths = _write_pictures(Path(folder), arguments.pictures, CASES[name].size)
             free = _free_gib()
             if free < CASES[name].free_gib:
                 report["cases"][name] = {"skipped": f"{free:.1f} GiB free, {CASES[name].free_gib:g} needed"}
@@ -96,25 +104,30 @@ def main() -> None:
     print(f"import vlqa: {start['import_s']:.2f} s beyond importing nothing; vlqa --help: {start['help_s']:.2f} s")
 
 
-def _write_pictures(folder: Path, count: int) -> list[str]:
-    paths = [folder / f"{number}.jpg" for number in range(count)]
+def _write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[str]:
+    paths = [folder / f"{size[0]}_{number}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
-        Image.fromarray(picture(768, 1024, 200 + number)).save(path, quality=90)
+        Image.fromarray(picture(*size, 200 + number)).save(path, quality=90)
     return [str(path) for path in paths]
 
 
 def _measure(case: Case, folder: Path, paths: list[str], rounds: int, peer_python: Path) -> dict[str, Any]:
     files = _write_checkpoints(case, folder)
-    environment = {"VLQA_CACHE": str(folder / case.peer / "vlqa"), "TORCH_HOME": str(folder / case.peer / "torch")}
-    (folder / case.peer / "torch/hub/pyiqa").mkdir(parents=True)  # where the peer keeps text features
+    own = folder / case.name
+    environment = {"VLQA_CACHE": str(own / "vlqa"), "TORCH_HOME": str(own / "torch")}
+    (own / "torch/hub/pyiqa").mkdir(parents=True)  # where the peer keeps text features
+    exported = own / "exported"
+    export = ["export", "--model", case.model, "--weights", files[0], "--output", str(exported)]
+    subprocess.run([sys.executable, "-m", "vlqa", *export], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
 
     def start(side: str) -> Worker:
         if side == "peer":
             script = ROOT / "benchmarks/peers/pyiqa_worker.py"
             return Worker([str(peer_python), str(script), case.peer, *files], environment, first_to_go=True)
-        options = json.dumps(case.options | {"precision": side})
+        options = json.dumps(case.options | {"precision": "bf16" if "bf16" in side else "fp32"})
         script = ROOT / "benchmarks/vlqa_worker.py"
-        return Worker([sys.executable, str(script), case.model, files[0], options], environment)
+        model = [str(exported), ""] if "exported" in side else [case.model, files[0]]
+        return Worker([sys.executable, str(script), *model, options], environment)
 
     first: dict[str, Any] = {}
     for side in ("fp32", "peer"):  # no text features stored yet
@@ -132,10 +145,9 @@ def _measure(case: Case, folder: Path, paths: list[str], rounds: int, peer_pytho
             "first": first,
             "later": {side: {"setup_s": workers[side].setup_s, "peak_mib": workers[side].peak_mib()} for side in SIDES},
             "ms": {side: [1000 * seconds for seconds in times[side]] for side in SIDES},
-            "ratio": {side: _ratio(times["peer"], times[side]) for side in ("fp32", "bf16")},
+            "ratio": {side: _ratio(times["peer"], times[side]) for side in OURS},
             "largest_difference": {
-                side: max(abs(a - b) for a, b in zip(scores[side], scores["peer"], strict=True))
-                for side in ("fp32", "bf16")
+                side: max(abs(a - b) for a, b in zip(scores[side], scores["peer"], strict=True)) for side in OURS
             },
             "versions": workers["fp32"].versions | {f"peer {k}": v for k, v in workers["peer"].versions.items()},
             "threads": {side: workers[side].threads for side in SIDES},
@@ -151,8 +163,8 @@ def _write_checkpoints(case: Case, folder: Path) -> list[str]:
         name: tensor.half().float() if tensor.is_floating_point() else tensor
         for name, tensor in openai_checkpoint(case.architecture, seed=1).items()
     }
-    (folder / case.peer).mkdir()
-    clip, own = folder / case.peer / "clip.pt", folder / case.peer / "liqe_own.pt"
+    (folder / case.name).mkdir()
+    clip, own = folder / case.name / "clip.pt", folder / case.name / "liqe_own.pt"
     torch.save(weights, clip)
     if case.model != "liqe":
         return [str(clip)]
@@ -185,7 +197,7 @@ def _free_gib() -> float:
 
 
 _HEADER = (
-    "case            precision   ours ms   peer ms   ratio (spread)       peak MiB ours/peer: first, later      "
+    "case            precision        ours ms   peer ms   ratio (spread)       peak MiB ours/peer: first, later      "
     "set-up s ours/peer: first, later    largest difference"
 )
 
@@ -205,7 +217,7 @@ def _print_case(name: str, case: dict[str, Any]) -> None:
             )
             cells.append(f"{begin}{later[side][figure]:{form}}/{later['peer'][figure]:<{form[1:]}}")
         print(
-            f"{name:<16}{side:<10}{statistics.median(case['ms'][side]):>9.0f}{peer_ms:>10.0f}"
+            f"{name:<16}{side:<15}{statistics.median(case['ms'][side]):>9.0f}{peer_ms:>10.0f}"
             f"{ratio['median']:>8.2f} ({ratio['lowest']:.2f}–{ratio['highest']:.2f})   {cells[0]:<38}{cells[1]:<36}"
             f"{case['largest_difference'][side]:.1e}"
         )

@@ -1,6 +1,6 @@
 """vlqa's side of throughput.py: a process of its own that scores one path a line.
 
-    python vlqa_worker.py MODEL CHECKPOINT OPTIONS_AS_JSON
+    python vlqa_worker.py MODEL CHECKPOINT OPTIONS_AS_JSON        (CHECKPOINT "": MODEL is a folder)
 
 Reads lines {"score": path} and {"memory": true}; answers on standard output with one line of JSON each.
 """
@@ -20,7 +20,7 @@ def main() -> None:
     import vlqa
 
     name, checkpoint, options = sys.argv[1:]
-    predictor = vlqa.load(name, weights=checkpoint, device="cpu", **json.loads(options))
+    predictor = vlqa.load(name, weights=checkpoint or None, device="cpu", **json.loads(options))
     predictor.backbone.encode_text(predictor.prompts.texts)  # else the first picture would pay for it
     seconds = time.perf_counter() - started
     import torch
