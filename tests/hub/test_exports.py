@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import vlqa
@@ -133,3 +137,23 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "tiny with high in OpenVINO's format" in result.stdout
     assert runs_exported(vlqa.load(tmp_path / "fast", device="cpu"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own structure")
+def test_no_stack_for_signals_is_left_that_is_gone(tmp_path: Path) -> None:
+    """After models in the order A, B, A gone, B gone, a signal must find its stack: else the process ends."""
+    code = (
+        "import gc, os, signal, sys, vlqa\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('alive', flush=True))\n"
+        "first = vlqa.load(sys.argv[1], device='cpu'); first.predict(sys.argv[2])\n"
+        "second = vlqa.load(sys.argv[1], device='cpu'); second.predict(sys.argv[2])\n"
+        "del first; gc.collect()\n"
+        "del second; gc.collect()\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    export(quality(), tmp_path / "fast")
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
+    command = [sys.executable, "-c", code, str(tmp_path / "fast"), str(tmp_path / "a.png")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert run.returncode == 0 and run.stdout == "alive\n", run.stderr

@@ -36,9 +36,9 @@ class ExportedTower:
 
     def __init__(self, file: Path, precision: str = "fp32") -> None:
         self.precision = precision
-        openvino = _openvino()
+        core = _core()
         try:
-            self._model = openvino.Core().read_model(file)
+            self._model = core.read_model(file)
         except RuntimeError:
             raise CheckpointError(
                 f"{file}: no exported tower there, or a damaged one; export the model again"
@@ -56,7 +56,7 @@ class ExportedTower:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        return _openvino().Core().compile_model(self._model, "CPU", options)
+        return _core().compile_model(self._model, "CPU", options)
 
 
 def export_tower(tower: ClipBackbone | ImageEncoder, file: Path) -> None:
@@ -122,6 +122,16 @@ class _Pooled(nn.Module):
             if self.trunk.deviations:
                 parts.append(((stage - mean).square().mean(dim=(2, 3)) + self.trunk.floor).sqrt())
         return torch.cat(parts, dim=1)
+
+
+@functools.cache
+def _core() -> Any:
+    """The one core of this process.
+
+    Each one gives its thread a stack for signals and later brings back the one it found, which may be that of another
+    core that is gone by then: the next signal would end the process (OpenVINO 2026.4).
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:
