@@ -183,4 +183,6 @@ def test_a_thousand_pairs_of_a_thousand_pictures_take_less_than_half_a_minute() 
     assert time.process_time() - start < 30  # 13 s
     best = found.rows[0]
     scores = predictor().probabilities_features(features, [(best.positive, best.negative)])[:, 0]
-    assert best.srcc.value == pytest.approx(stats.spearmanr(scores, mos).statistic, abs=1e-6)
+    assert best.srcc.value == pytest.approx(
+        stats.spearmanr(scores, mos).statistic, abs=1e-4
+    )  # equal rows may differ by rounding on some CPUs
