@@ -9,6 +9,7 @@ stays, so that it sees each picture once for all splits.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from pathlib import Path
@@ -109,8 +110,6 @@ def _split(
 
 def _by_head_of(pictures: Any, view: Any) -> Any:
     """The same pictures before the head of another copy of the tower."""
-    import copy
-
     other = copy.copy(pictures)
     other._head = view.backbone.visual.head
     return other

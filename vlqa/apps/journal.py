@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlqa.apps.pictures import name_of
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Source
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    Picture = str | Source
+    from vlqa.data.sources.find import Picture
 
 _VERSION = 1
 _STAMP, _HEADER = "stamp", "journal"
@@ -68,7 +69,7 @@ class Journal:
     def unscored(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """Those that need a record; `write` expects the records of just these, in this order."""
         for picture in pictures:
-            name, stamp = picture.name if isinstance(picture, Source) else os.fspath(picture), stamp_of(picture)
+            name, stamp = name_of(picture), stamp_of(picture)
             if not self._is_done(name, stamp):
                 self._given.append(stamp)
                 yield picture

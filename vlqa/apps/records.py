@@ -18,7 +18,7 @@ from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Patch
 
 if TYPE_CHECKING:
-    from vlqa.apps.journal import Picture
+    from vlqa.data.sources.find import Picture
 
 _PARQUET_ROWS = 4096  # rows a group
 

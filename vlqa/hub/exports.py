@@ -103,4 +103,4 @@ def _digest_of(place: Path, name: str) -> str:
     for file in files:
         if not file.is_file():
             raise CheckpointError(f"{file}: missing; export the model again")
-    return artifacts.digest_json([artifacts.digest_file(file) for file in files])
+    return artifacts.digest_files(files)

@@ -204,7 +204,7 @@ def check_adapters(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _digest_of(adapter: Path) -> str:
-    return artifacts.digest_json([artifacts.digest_file(adapter / name) for name in (lora.CONFIG, lora.WEIGHTS)])
+    return artifacts.digest_files(adapter / name for name in (lora.CONFIG, lora.WEIGHTS))
 
 
 def describe(predictor: PromptPredictor) -> tuple[dict[str, Any], dict[str, Tensor]]:

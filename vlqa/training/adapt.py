@@ -155,17 +155,15 @@ class Adapting:
             inside = fold == number
             self._learn(adapters, name, np.flatnonzero(~inside), self.few.seed + number, len(names))
             rows, score = self._seen(inside)
-            reader = _regression(self.table.rows(~inside))
-            unseen = reader.head(reader.columns.of(rows, None, self.table.slices))
-            answers[inside] = np.column_stack([unseen, score])
+            answers[inside] = np.column_stack([self._answer(_regression(self.table.rows(~inside)), rows), score])
         adapters.average(names, ADAPTER)
         self.view.backbone.requires_grad_(False)
         rows, score = self._seen(np.full(len(mos), True))
         least = _LEAST_SPREAD * (self.predictor.scale[1] - self.predictor.scale[0])
         shares = _shares(answers, mos, np.array([0.0, least]))
-        reader = _mixture(_regression(self.table), shares)
-        told = reader.head(reader.columns.of(rows, score, self.table.slices))
-        reader = _raised(reader, float(mos.mean() - told.mean()))
+        regression = _regression(self.table)
+        told = np.array([self._answer(regression, rows).mean(), score.mean()])
+        reader = _mixture(regression, shares, float(mos.mean() - told @ shares))
         predicted = mos.mean() + (answers - answers.mean(axis=0)) @ shares
         held = Held((reader,), np.zeros(len(mos), np.int64), predicted, mos)
         strangers = Strangers.of(rows, self.few.seed)
@@ -179,6 +177,9 @@ class Adapting:
 
         mos = self.table.labelled.mos
         fit_adapter(self.view, adapters, name, self.pictures, rows, mos, self.options, seed, stepped)
+
+    def _answer(self, regression: Reader, rows: Matrix) -> Vector:
+        return regression.head(regression.columns.of(rows, None, self.table.slices))
 
     def _seen(self, rows: npt.NDArray[np.bool_]) -> tuple[Matrix, Vector]:
         """Features of some labelled pictures by the adapter in use, beside those of other views, and its scores."""
@@ -204,19 +205,13 @@ def _shares(answers: Matrix, mos: Vector, least: Vector) -> Vector:
     return shares
 
 
-def _mixture(regression: Reader, shares: Vector) -> Reader:
-    """The sum of the regression and the score with these shares."""
+def _mixture(regression: Reader, shares: Vector, level: float) -> Reader:
+    """The sum of the regression and the score with these shares, and of a level."""
     head = regression.head
     assert isinstance(head, LinearHead)
     coefficients = np.append(shares[0] * head.coefficients, shares[1])
     columns = Columns((*regression.columns.parts, SCORE))
-    return Reader(columns, LinearHead(coefficients, shares[0] * head.intercept))
-
-
-def _raised(reader: Reader, step: float) -> Reader:
-    head = reader.head
-    assert isinstance(head, LinearHead)
-    return Reader(reader.columns, LinearHead(head.coefficients, head.intercept + step))
+    return Reader(columns, LinearHead(coefficients, level + shares[0] * head.intercept))
 
 
 def check_adaptable(few: FewShotPredictor, count: int) -> PromptPredictor:
