@@ -101,7 +101,8 @@ def test_the_mapping_is_never_worse_than_a_line_and_never_fails(pair: tuple[Vect
     assert np.isfinite(mapped).all()
     line = np.polyval(np.polyfit(x, y, 1), x)
     assert rmse(mapped, y) <= rmse(line, y) * (1 + 1e-6) + 1e-9
-    assert abs(srcc(mapped, x)) == pytest.approx(1) or np.unique(mapped.round(9)).size < np.unique(x).size
+    flattened = np.unique(mapped.round(9)).size < np.unique(x).size  # by a slope of nothing, or in a curve's tail
+    assert flattened or abs(srcc(mapped, x)) == pytest.approx(1)
 
 
 @given(pairs, st.integers(0, 3))
