@@ -73,7 +73,7 @@ def evaluate(
     predictor = load(
         model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size, **own
     )
-    with counted("scoring") as count:
+    with counted("scoring", total=len(manifest)) as count:
         if features is None:
             result = compare(predictor, manifest, progress=count)
         else:

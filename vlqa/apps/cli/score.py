@@ -180,9 +180,9 @@ def score(
     with (
         profiled() if profile else contextlib.nullcontext() as spent,
         open_output(chosen.value, output, predictor.scale, kind, settings=settings, resume=resume) as out,
-        counted("scoring") as count,
+        counted("scoring", inputs=paths, known=out.resumed) as count,
     ):
-        unscored = out.unscored(pictures)
+        unscored = count.begun(out.unscored(pictures))
         if draw is not None:
             unscored = draw.noting(unscored)
         if reference is not None:
