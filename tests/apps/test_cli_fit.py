@@ -136,6 +136,11 @@ def test_a_file_is_no_folder(ratings: Path, tiny_model: Path) -> None:
         raise run("fit", ratings, "--model", tiny_model, "--output", ratings).exception
 
 
+def test_a_place_that_cannot_be_written_is_told_before_labels_are_read(ratings: Path, tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mine: no model can be saved there \(Not a directory\); name another"):
+        raise run("fit", "none.csv", "--model", tiny_model, "--output", ratings / "mine").exception
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(("--labels", 3), "choices are all read"), (("--head", "ridge"), "which --head ridge cannot read")],
