@@ -191,3 +191,6 @@ def test_references_and_statistics_of_members(run, packed: Path) -> None:
         run("pristine", given, "--output", "x.safetensors", model=blind).stdout for given in ("s-0.tar", "@list.txt")
     ]
     assert made[0] == made[1] and made[0].startswith("x.safetensors: ")
+    run("pristine", "a.png", "b.png", "--output", "y.safetensors", model=blind)
+    scored = [records(run("score", "a.png", "--pristine", f"{name}.safetensors", model=blind))[0] for name in "xy"]
+    assert scored[0]["digest"] != scored[1]["digest"]  # so that --resume does not mix them

@@ -17,6 +17,7 @@ from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
 from vlqa.errors import CheckpointError, ConfigError, ImageWarning
 from vlqa.evaluation import srcc
 from vlqa.fewshot.predictor import FewShotPredictor
+from vlqa.fewshot.strangers import Strangers
 from vlqa.models.image_encoder import build_encoder
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.regression import RegressionPredictor
@@ -414,3 +415,12 @@ def test_features_that_are_no_numbers(given: Any) -> None:
         few.fit_features(given, np.arange(len(given)))
     with pytest.raises(ConfigError, match="features must be numbers"):
         base().predict_features(given)
+
+
+def test_labelled_pictures_are_known_again(rows: Any) -> None:
+    strangers = Strangers.of(rows[:100].astype(np.float64), 0)
+    seen = rows.astype(np.float64) * (1 + 1e-6)
+    seen[[3, 120]] = np.nan
+    assert strangers.acquainted(seen).nonzero()[0].tolist() == [row for row in range(100) if row != 3]
+    twins = Strangers.of(np.ones((5, 4)), 0)  # whose limit is 0
+    assert twins.acquainted(np.array([[1.0, 1, 1, 1], [1, 1, 1, 1.1]])).tolist() == [True, False]

@@ -30,7 +30,7 @@ def features_of(
     Raises:
         VLQAError: every picture fails.
     """
-    with counted("encoding") as count:
+    with counted("encoding", total=len(paths)) as count:
         if store is not None:
             return store.features(predictor, paths, count)
         rows, failed = np.full((len(paths), predictor.width), np.nan, np.float32), 0

@@ -62,7 +62,7 @@ def embed(
         **own,
     )
     new = known = failed = 0
-    with counted("encoding") as count:
+    with counted("encoding", inputs=paths) as count:
         for row in store.stream(predictor, at_least_one(find_pictures(paths, max_image_pixels)), count):
             if row.error is not None:
                 failed += 1

@@ -24,6 +24,7 @@ from vlqa.errors import ImageDecodeError
 from vlqa.types import Source
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
+GZIP = b"\x1f\x8b"
 
 _HEADER_BYTES = 1 << 16  # of one member: names and times; more is an attack on our memory
 _TAIL_BYTES = 1 << 20  # read behind the end mark of a gzipped archive, where its checksum is
@@ -51,7 +52,7 @@ def _listed(file: BinaryIO, path: str, most_bytes: int) -> Iterator[Source]:
     known, size = identity(file), os.fstat(file.fileno()).st_size
     if size == 0:
         raise ImageDecodeError("is empty; copy or download it again")
-    packed = file.read(2) == b"\x1f\x8b"
+    packed = file.read(2) == GZIP
     file.seek(0)
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
     reel = Reel(functools.partial(_played, path, known))
