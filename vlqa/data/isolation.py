@@ -1,6 +1,7 @@
 """Decoding in child processes: a picture that crashes its decoder, or never ends, costs itself and nothing else.
 
-Pixels come back in shared memory. PIL images and arrays are pixels already and stay in this process.
+Pixels come back in shared memory. PIL images and arrays are pixels already and stay in this process. JPEGs of 0.8
+megapixels take 1.09 times as long to decode (benchmarks/isolation.py); a process starts in 0.15 s or more.
 """
 
 from __future__ import annotations
