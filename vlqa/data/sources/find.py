@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeAlias
 from vlqa.data.formats import has_picture_suffix, most_bytes
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
+from vlqa.data.sources.connection import Limits
 from vlqa.data.sources.lists import expand_braces, read_names
 from vlqa.data.walk import walk
 from vlqa.errors import ConfigError
@@ -44,7 +45,7 @@ class PictureFinder:
     ) -> None:
         self.standard_input = standard_input
         self.most_bytes = most_bytes(max_pixels)
-        self.limits = web.Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
+        self.limits = Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
         self.on_empty = on_empty
 
     def find(self, inputs: Iterable[str]) -> Iterator[Picture]:
