@@ -285,7 +285,7 @@ def test_a_proxy_tunnels_what_is_secret(proxy: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://"])
 def test_other_proxies_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
-    assert "http_proxy names no proxy of the form http://host:port" in message("http://far.example/a.png")
+    assert "http_proxy is no proxy of the form http://host:port" in message("http://far.example/a.png")
 
 
 def test_a_service_asks_no_proxy(server: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from vlqa._version import __version__
 from vlqa.errors import ImageDecodeError
@@ -105,7 +105,7 @@ def _proxy_of(scheme: str, host: str, port: int) -> _Proxy | None:
     parts = urlsplit(address if "://" in address else f"http://{address}")
     if parts.scheme != "http" or not parts.hostname:
         raise ImageDecodeError(
-            f"{scheme}_proxy names no proxy of the form http://host:port, others are not used; change it or set no_proxy"
+            f"{scheme}_proxy is no proxy of the form http://host:port, which alone is used; change it, or set no_proxy"
         )
     headers = {}
     if parts.username is not None:
