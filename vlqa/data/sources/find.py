@@ -12,6 +12,7 @@ from vlqa.data.formats import has_picture_suffix, most_bytes
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
 from vlqa.data.sources.connection import Limits
+from vlqa.data.sources.content import Download
 from vlqa.data.sources.lists import expand_braces, read_names
 from vlqa.data.walk import walk
 from vlqa.errors import ConfigError
@@ -22,6 +23,8 @@ Picture: TypeAlias = str | Source
 STANDARD_INPUT = "-"
 
 _WEB_BYTES = 1 << 28  # several pictures are fetched at once, from servers that nobody vouches for
+_DOWNLOAD_BYTES = 1 << 34  # of an archive or a table, on the disk: many times what a shard has
+_DOWNLOAD_S = 3600.0
 
 
 class PictureFinder:
@@ -46,14 +49,16 @@ class PictureFinder:
         self.standard_input = standard_input
         self.most_bytes = most_bytes(max_pixels)
         self.limits = Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
+        self.file_limits = Limits(_DOWNLOAD_BYTES, total_s=_DOWNLOAD_S, private=private_addresses)
         self.on_empty = on_empty
 
     def find(self, inputs: Iterable[str]) -> Iterator[Picture]:
         """The pictures that the inputs name.
 
         An input is a file, a folder or a glob (see `walk`), a pattern with braces, a tar archive or a Parquet file, an
-        http or https address, `@FILE`, a list of any of these but patterns and lists, or `-`, such a list on standard
-        input. What exists is never taken for a list or a pattern, but `-` always for standard input.
+        http or https address of a picture, an archive or a table, `@FILE`, a list of any of these but patterns and
+        lists, or `-`, such a list on standard input. What exists is never taken for a list or a pattern, but `-` always
+        for standard input.
 
         Yields:
             Paths of files, and sources of all other pictures. What cannot be read is a path or source that fails.
@@ -74,7 +79,8 @@ class PictureFinder:
             if is_list(given):
                 yield from self._counted(self._in_list(given), given)
             elif web.is_address(given):
-                yield from map(self._address, expand_braces(given))
+                for address in expand_braces(given):
+                    yield from self._at(address)
             else:
                 for pattern in [given] if os.path.lexists(given) else expand_braces(given):
                     for path in walk([pattern], self.on_empty):
@@ -91,7 +97,7 @@ class PictureFinder:
     def _named(self, names: Iterator[str]) -> Iterator[Picture]:
         for name in names:
             if web.is_address(name):
-                yield self._address(name)
+                yield from self._at(name)
             elif has_picture_suffix(name):  # most are, and need not be looked for
                 yield name
             elif os.path.isdir(name):  # noqa: PTH112 - Path.is_dir raises where a name is too long
@@ -100,15 +106,18 @@ class PictureFinder:
                 yield from self._in_file(name)
 
     def _in_file(self, path: str) -> Iterator[Picture]:
-        if path.lower().endswith(archives.SUFFIXES):
-            yield from self._counted(archives.members(path, self.most_bytes), path)
-        elif path.lower().endswith(parquet.SUFFIXES):
-            yield from self._counted(parquet.rows(path, self.most_bytes), path)
-        else:
+        inside = _inside(path)
+        if inside is None:
             yield path
+        else:
+            yield from self._counted(inside(path, self.most_bytes), path)
 
-    def _address(self, address: str) -> Source:
-        return Source(address, functools.partial(web.fetch, address, self.limits))
+    def _at(self, address: str) -> Iterator[Picture]:
+        inside = _inside(address.partition("#")[0].partition("?")[0])
+        if inside is None:
+            yield Source(address, functools.partial(web.fetch, address, self.limits))
+        else:
+            yield from self._counted(inside(address, self.most_bytes, Download(address, self.file_limits)), address)
 
     def _counted(self, found: Iterable[Picture], name: str) -> Iterator[Picture]:
         empty = True
@@ -117,6 +126,13 @@ class PictureFinder:
             yield picture
         if empty and self.on_empty is not None:
             self.on_empty(name)
+
+
+def _inside(path: str) -> Callable[..., Iterator[Source]] | None:
+    """What finds the pictures in a file of this name; None where it is taken for a picture itself."""
+    if path.lower().endswith(archives.SUFFIXES):
+        return archives.members
+    return parquet.rows if path.lower().endswith(parquet.SUFFIXES) else None
 
 
 def is_list(given: str) -> bool:

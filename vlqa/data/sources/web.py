@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -33,7 +33,7 @@ def fetch(address: str, limits: Limits) -> bytes:
     return bytes(data)
 
 
-def pieces(address: str, limits: Limits, on_head: Callable[[HTTPResponse], None] | None = None) -> Iterator[bytes]:
+def pieces(address: str, limits: Limits, on_head: Callable[[HTTPResponse], None] | None = None) -> Generator[bytes]:
     """As `fetch`, piece by piece as they come.
 
     Args:
@@ -90,7 +90,7 @@ def _body(response: HTTPResponse, limits: Limits) -> Iterator[bytes]:
     if expected is not None and expected > limits.most_bytes:
         raise ImageDecodeError(f"has {expected} bytes, more than the {limits.most_bytes} allowed; fetch it yourself")
     received = 0
-    while piece := response.read(_CHUNK_BYTES):
+    while piece := response.read1(_CHUNK_BYTES):
         received += len(piece)
         if received > limits.most_bytes:
             raise ImageDecodeError(f"has more than the {limits.most_bytes} bytes allowed; fetch it yourself")
