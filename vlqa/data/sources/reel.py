@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from vlqa.data.complaints import describe_error
 from vlqa.errors import ImageDecodeError
@@ -36,6 +36,9 @@ class Reel:
         self._shelf: OrderedDict[int, bytes | ImageDecodeError] = OrderedDict()
         self._shelved = 0
         self._damage: tuple[int, str] | None = None  # the last key before it, and what it is
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reel, (self._play, self.last)
 
     def take(self, key: int) -> bytes:
         """Bytes of a picture.
