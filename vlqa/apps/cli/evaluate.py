@@ -78,7 +78,7 @@ def evaluate(
             result = compare(predictor, manifest, progress=count)
         else:
             check_scores_from_features(predictor)
-            rows = FeatureStore(features).features(predictor, manifest.paths, count)
+            rows = FeatureStore(features).features(predictor, manifest.pictures, count)
             result = compare(predictor, manifest, features=rows)
     if as_json:
         typer.echo(json.dumps({"model": predictor.name, "digest": predictor.digest[:16], **result.as_dict()}))

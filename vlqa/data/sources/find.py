@@ -14,6 +14,7 @@ from vlqa.data.sources import archives, parquet, web
 from vlqa.data.sources.connection import Limits
 from vlqa.data.sources.content import Download
 from vlqa.data.sources.lists import expand_braces, read_names
+from vlqa.data.sources.named import NamedPictures, holder_of
 from vlqa.data.walk import walk
 from vlqa.errors import ConfigError
 from vlqa.types import Source
@@ -51,6 +52,7 @@ class PictureFinder:
         self.limits = Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
         self.file_limits = Limits(_DOWNLOAD_BYTES, total_s=_DOWNLOAD_S, private=private_addresses)
         self.on_empty = on_empty
+        self._members = NamedPictures(self._listed)
 
     def find(self, inputs: Iterable[str]) -> Iterator[Picture]:
         """The pictures that the inputs name.
@@ -73,6 +75,15 @@ class PictureFinder:
         if inputs.count(STANDARD_INPUT) > 1:
             raise ConfigError("standard input (-) can be read once only; name it once")
         return self._found(inputs)
+
+    def member(self, name: str, folder: str | os.PathLike[str] = "") -> Source | None:
+        """The picture in an archive or a table that a name such as `shard.tar/00001.jpg` leads to; None for others."""
+        place = holder_of(name, folder)
+        return None if place is None else self._members.find(*place)
+
+    def elsewhere(self, name: str, folder: str | os.PathLike[str]) -> Source | None:
+        """As `member`; or the picture at an address. None for what is a file."""
+        return self.member(name, folder) or (self._fetched(name) if web.is_address(name) else None)
 
     def _found(self, inputs: Iterable[str]) -> Iterator[Picture]:
         for given in inputs:
@@ -99,25 +110,33 @@ class PictureFinder:
             if web.is_address(name):
                 yield from self._at(name)
             elif has_picture_suffix(name):  # most are, and need not be looked for
-                yield name
+                yield self.member(name) or name
             elif os.path.isdir(name):  # noqa: PTH112 - Path.is_dir raises where a name is too long
                 yield from walk([name], self.on_empty)
             else:
                 yield from self._in_file(name)
 
     def _in_file(self, path: str) -> Iterator[Picture]:
-        inside = _inside(path)
-        if inside is None:
-            yield path
+        if _inside(path) is None:
+            yield self.member(path) or path
         else:
-            yield from self._counted(inside(path, self.most_bytes), path)
+            yield from self._counted(self._listed(path), path)
 
     def _at(self, address: str) -> Iterator[Picture]:
-        inside = _inside(address.partition("#")[0].partition("?")[0])
-        if inside is None:
-            yield Source(address, functools.partial(web.fetch, address, self.limits))
+        picture = self.member(address)
+        if picture is None and _inside(address) is not None:
+            yield from self._counted(self._listed(address), address)
         else:
-            yield from self._counted(inside(address, self.most_bytes, Download(address, self.file_limits)), address)
+            yield picture or self._fetched(address)
+
+    def _listed(self, holder: str) -> Iterator[Source]:
+        """The pictures of an archive or a table."""
+        inside = _inside(holder)
+        assert inside is not None
+        return inside(holder, self.most_bytes, Download(holder, self.file_limits) if web.is_address(holder) else None)
+
+    def _fetched(self, address: str) -> Source:
+        return Source(address, functools.partial(web.fetch, address, self.limits))
 
     def _counted(self, found: Iterable[Picture], name: str) -> Iterator[Picture]:
         empty = True
@@ -128,8 +147,9 @@ class PictureFinder:
             self.on_empty(name)
 
 
-def _inside(path: str) -> Callable[..., Iterator[Source]] | None:
-    """What finds the pictures in a file of this name; None where it is taken for a picture itself."""
+def _inside(name: str) -> Callable[..., Iterator[Source]] | None:
+    """What finds the pictures in a file of this name or address; None where it is taken for a picture itself."""
+    path = name.partition("#")[0].partition("?")[0] if web.is_address(name) else name
     if path.lower().endswith(archives.SUFFIXES):
         return archives.members
     return parquet.rows if path.lower().endswith(parquet.SUFFIXES) else None
