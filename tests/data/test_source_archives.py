@@ -175,8 +175,8 @@ def test_random_damage_never_raises(tmp_path: Path, mode: str) -> None:
         for source in members(str(tmp_path / "b.tar"), LARGE):
             try:
                 source.read()
-            except Exception as caught:
-                assert isinstance(caught, ImageDecodeError | EOFError | OSError) or "zlib" in repr(caught)
+            except ImageDecodeError as caught:
+                assert "\n" not in str(caught)
 
 
 def test_headers_are_read_as_they_are_needed_and_not_remembered(tmp_path: Path, monkeypatch) -> None:
@@ -199,12 +199,12 @@ def test_a_reel_fails_fast_behind_its_damage() -> None:
             yield key, 1, lambda key=key: bytes([key])
         raise ImageDecodeError("is damaged here")
 
-    tape = Reel(play)  # type: ignore[arg-type]
+    tape = Reel(play, str)  # type: ignore[arg-type]
     for _ in range(3):
         with pytest.raises(ImageDecodeError, match="is damaged here"):
             tape.take(9)
     assert len(played) == 1
     assert [tape.take(key) for key in (5, 3, 7, 7)] == [b"\5", b"\3", b"\7", b"\7"]
     with pytest.raises(ImageDecodeError, match="is not where it was"):
-        Reel(lambda: (piece for piece in ()), 0).take(0)
+        Reel(lambda: (piece for piece in ()), str, 0).take(0)
     assert threading.active_count() < 50

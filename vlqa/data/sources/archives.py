@@ -55,7 +55,7 @@ def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Ite
     packed = start == b"\x1f\x8b"
     file.seek(0)
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-    reel = Reel(functools.partial(_played, content))
+    reel = Reel(functools.partial(_played, content), _describe)
     last = None
     for entry in _entries(stream):
         if not _is_picture(entry):

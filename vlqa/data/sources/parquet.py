@@ -62,18 +62,12 @@ def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Ite
     number = 0
     for group in range(table.num_row_groups):
         count = table.metadata.row_group(group).num_rows
-        reel = Reel(functools.partial(_played, content, table.metadata, group, columns, most_bytes), count - 1)
+        play = functools.partial(_played, content, table.metadata, group, columns, most_bytes)
+        reel = Reel(play, _describe, count - 1)
         for row, label in enumerate(_labels(table, group, count, columns.labels)):
             name = f"{path}/{number if label is None else label}"
-            yield Source(name, functools.partial(_take, reel, row), f"row {number} of {content.known}")
+            yield Source(name, functools.partial(reel.take, row), f"row {number} of {content.known}")
             number += 1
-
-
-def _take(reel: Reel, row: int) -> bytes:
-    try:
-        return reel.take(row)
-    except Exception as error:
-        raise ImageDecodeError(_describe(error)) from error
 
 
 def _played(content: Content, metadata: Any, group: int, columns: _Columns, most_bytes: int) -> Generator[Piece]:
@@ -86,6 +80,8 @@ def _played(content: Content, metadata: Any, group: int, columns: _Columns, most
         row = 0
         for batch in table.iter_batches(_ROWS, row_groups=[group], columns=[column], use_threads=False):
             values = batch.column(0).field("bytes") if columns.in_struct else batch.column(0)
+            if hasattr(values, "dictionary_decode"):
+                values = values.dictionary_decode()
             for value in values:
                 data = value.as_buffer()
                 yield row, 0 if data is None else data.size, functools.partial(_bytes, data, most_bytes)
@@ -111,7 +107,11 @@ def _columns(schema: Any) -> _Columns:
 
     def holds_pictures(kind: Any) -> bool:
         if types.is_struct(kind):
-            return any(field.name == "bytes" and holds_pictures(field.type) for field in kind)
+            return any(
+                field.name == "bytes" and not types.is_struct(field.type) and holds_pictures(field.type)
+                for field in kind
+            )
+        kind = _values(kind)
         return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
     kinds = {field.name: field.type for field in schema}
@@ -133,7 +133,15 @@ def _columns(schema: Any) -> _Columns:
 def _is_label(kind: Any) -> bool:
     from pyarrow import types
 
+    kind = _values(kind)
     return kind is not None and (types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind))
+
+
+def _values(kind: Any) -> Any:
+    """The type of what is in a column, which may hold numbers of values in a dictionary in their stead."""
+    from pyarrow import types
+
+    return kind.value_type if kind is not None and types.is_dictionary(kind) else kind
 
 
 def _labels(table: Any, group: int, count: int, column: str | None) -> Iterator[str | None]:
