@@ -104,6 +104,21 @@ def test_what_is_missing_or_broken_is_a_record_and_the_others_go_on(run, packed:
     assert result.stderr.count("failed: ") == len(result.stderr.splitlines()) == 5
 
 
+@pytest.mark.filterwarnings("ignore::vlqa.ImageWarning")
+def test_names_of_strangers_write_no_lines_and_no_colours(run, packed: Path) -> None:
+    odd = ["line\nbreak.png", "\x1b[31mred.png", "../up.png", "//x.png", f"{'long' * 60}\r.png"]
+    write_tar(packed / "odd.tar", dict.fromkeys(odd, b"no picture"))
+    write_tar(packed / "\x1b[2Jnone.tar", {"notes.txt": b""})
+    for command in (("score",), ("score", "--output", "x.jsonl"), ("embed", "--output", "store")):
+        result = run(*command, "odd.tar", "a.png", "\x1b[2Jnone.tar")
+        lines = result.stderr.splitlines()
+        assert result.exit_code == 1 and sum(line.startswith("failed: ") for line in lines) == 5, result.output
+        assert r"warning: \x1b[2Jnone.tar: no pictures in it" in lines and len(lines) == 6 + (command[0] == "embed")
+        assert all(line.isprintable() for line in lines)
+        if len(command) == 1:
+            assert [record["path"] for record in records(result)] == [*(f"odd.tar/{name}" for name in odd), "a.png"]
+
+
 def test_nothing_in_a_list_or_an_archive_is_wrong_use(run, packed: Path) -> None:
     write_tar(packed / "none.tar", {"notes.txt": b""})
     (packed / "empty.txt").touch()

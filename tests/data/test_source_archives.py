@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
 import tarfile
@@ -105,6 +106,29 @@ def test_what_is_no_plain_file_is_an_error_and_does_no_harm(tmp_path: Path, mode
     assert "has 3145728 bytes, more than the 1048576 allowed" in messages[4]
     assert [found[number].read() for number in (4, 5, 7)] == IMAGES
     assert {entry.name for entry in tmp_path.iterdir()} == {"secret.png", "s.tar"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_members_of_one_name_and_of_odd_ones_are_all_read(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "s.tar"
+    odd = ["a.png", "./a.png", "b/../a.png", "line\nbreak.png", "\x1b[31m.png", "\udcff.png"]
+    write_tar(path, {name: IMAGES[number % 3] for number, name in enumerate(odd)}, mode)
+    found = list(members(str(path), LARGE))
+    assert [source.name for source in found] == [f"{path}/{name.removeprefix('./')}" for name in odd]
+    assert [source.read() for source in found] == [*IMAGES, *IMAGES] and len({source.stamp for source in found}) == 6
+
+
+@pytest.mark.parametrize("keys", [{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"GNU.sparse.map": "0,512"}])
+def test_a_sparse_member_is_not_filled(tmp_path: Path, keys: dict[str, str]) -> None:
+    entry = tarfile.TarInfo("hole.png")
+    entry.size = 512
+    entry.pax_headers = {**keys, "GNU.sparse.name": "hole.png", "GNU.sparse.realsize": str(1 << 40)}
+    with tarfile.open(tmp_path / "s.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(entry, io.BytesIO(b"1\n0\n512\n".ljust(512, b"\0")))
+    write_tar(tmp_path / "s.tar", {"a.png": IMAGES[0]}, "a")
+    hole, whole = members(str(tmp_path / "s.tar"), LARGE)
+    assert "hole.png: is no plain file in the archive; pack the pictures themselves" in error(hole)
+    assert whole.read() == IMAGES[0]
 
 
 @pytest.mark.parametrize("mode", MODES)
