@@ -13,7 +13,7 @@ import pytest
 
 from tests.data.archives import IMAGES, special, write_tar
 from vlqa.data.images import decode
-from vlqa.data.sources.content import Download
+from vlqa.data.sources.download import Download
 from vlqa.data.sources.find import PictureFinder
 from vlqa.errors import ImageDecodeError, VLQAError
 from vlqa.types import Source

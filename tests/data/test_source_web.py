@@ -15,8 +15,9 @@ from tests.data.archives import IMAGES
 from vlqa._version import __version__
 from vlqa.data.images import decode
 from vlqa.data.sources import connection
-from vlqa.data.sources.connection import Limits, is_public
+from vlqa.data.sources.connection import is_public
 from vlqa.data.sources.find import PictureFinder
+from vlqa.data.sources.limits import Limits
 from vlqa.data.sources.web import fetch, is_address
 from vlqa.errors import ImageDecodeError
 

@@ -11,8 +11,8 @@ from typing import BinaryIO, TypeAlias
 from vlqa.data.formats import has_picture_suffix, most_bytes
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
-from vlqa.data.sources.connection import Limits
-from vlqa.data.sources.content import Download
+from vlqa.data.sources.download import Download
+from vlqa.data.sources.limits import Limits
 from vlqa.data.sources.lists import expand_braces, read_names
 from vlqa.data.sources.named import NamedPictures, holder_of
 from vlqa.data.walk import walk

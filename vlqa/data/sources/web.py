@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator, Iterator
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from vlqa.data.sources.connection import PORTS, Limits, answer
+from vlqa.data.sources.connection import PORTS, answer
+from vlqa.data.sources.limits import Limits
 from vlqa.errors import ImageDecodeError
 
 _MOVED = (301, 302, 303, 307, 308)
