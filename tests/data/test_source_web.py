@@ -159,6 +159,7 @@ def test_a_broken_answer_is_no_picture(server: str) -> None:
         ("http://[::1/x", "cannot be fetched"),
         ("http://" + "a" * 300 + "/x", "cannot be fetched"),
         ("http://a\r\nHost: b/x", "check the address"),
+        ("http://a\x0bb/x", "names no server"),
         ("file:///etc/passwd", "only http and https are fetched"),
         ("/etc/passwd", "only http and https are fetched"),
     ],
@@ -283,7 +284,7 @@ def test_a_proxy_tunnels_what_is_secret(proxy: str, monkeypatch: pytest.MonkeyPa
     assert Proxy.asked == [("CONNECT far.example:443", "Basic bWU6eA=="), ("GET /a.png", None)]
 
 
-@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://"])
+@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://", "http://me:pa/ss@host:1"])
 def test_other_proxies_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
     assert "http_proxy is no proxy of the form http://host:port" in message("http://far.example/a.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from vlqa._version import __version__
@@ -43,7 +43,11 @@ def proxy_of(scheme: str, host: str, port: int) -> Proxy | None:
     address = proxies.get(scheme) or proxies.get("all")
     if not address or proxy_bypass_environment(netloc(host, port), proxies):
         return None
-    parts = urlsplit(address if "://" in address else f"http://{address}")
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        place = (parts.hostname or "", parts.port or _PORT)
+    except ValueError:  # whose message may hold a password
+        parts, place = SplitResult("", "", "", "", ""), ("", _PORT)
     if parts.scheme != "http" or not parts.hostname:
         raise ImageDecodeError(
             f"{scheme}_proxy is no proxy of the form http://host:port, which alone is used; change it, or set no_proxy"
@@ -52,7 +56,7 @@ def proxy_of(scheme: str, host: str, port: int) -> Proxy | None:
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy((parts.hostname, parts.port or _PORT), headers)
+    return Proxy(place, headers)
 
 
 def tunnel(timed: TimedSocket, host: str, port: int, proxy: Proxy) -> None:

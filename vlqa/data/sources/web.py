@@ -77,7 +77,7 @@ def _parsed(address: str) -> SplitResult:
     parts = urlsplit(address)
     if parts.scheme not in PORTS:
         raise ImageDecodeError(f"leads to an address of scheme {parts.scheme!r}; only http and https are fetched")
-    if not parts.hostname:
+    if not parts.hostname or not parts.hostname.isprintable() or " " in parts.hostname:
         raise ImageDecodeError("names no server; check the address")
     if parts.username is not None:
         raise ImageDecodeError("has a user name in it, which is not sent; fetch it with another program")
