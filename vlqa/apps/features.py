@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlqa.apps.progress import counted
-from vlqa.data.images import source_name
+from vlqa.data.complaints import named
 from vlqa.errors import ImageWarning, VLQAError
 from vlqa.fewshot.store import FeatureStore
 from vlqa.predictors.base import ImagePredictor
@@ -39,7 +39,7 @@ def features_of(
                 failed += 1
                 if failed == len(paths):
                     raise VLQAError(f"all {failed} images fail; the last: {' '.join(str(found).split())}")
-                warnings.warn(f"no features: {source_name(paths[number])}: {found}", ImageWarning, stacklevel=2)
+                warnings.warn(f"no features: {named(paths[number], found)}", ImageWarning, stacklevel=2)
             else:
                 rows[number] = found
             count(failed)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlqa import artifacts
+from vlqa.data.complaints import named
 from vlqa.data.images import MAX_PIXELS, decode, source_name
 from vlqa.data.sources.ahead import read_ahead
 from vlqa.errors import CheckpointError, ConfigError, ImageWarning, VLQAError
@@ -116,8 +117,8 @@ class FeatureStore:
         for found in self.stream(predictor, images, progress):
             if found.error is not None:
                 failures.append(found.error)
-                where = "" if found.path is None or found.path in str(found.error) else f"{found.path}: "
-                warnings.warn(f"no features: {where}{_one_line(found.error)}", ImageWarning, stacklevel=2)
+                told = _one_line(found.error) if found.path is None else named(found.path, found.error)
+                warnings.warn(f"no features: {told}", ImageWarning, stacklevel=2)
             rows.append(np.full(predictor.width, np.nan, np.float32) if found.features is None else found.features)
         if failures and len(failures) == len(rows):
             raise (

@@ -138,6 +138,7 @@ def score(
     from vlqa.apps.progress import counted, print_profile
     from vlqa.apps.records import check_output, journal_of, open_output
     from vlqa.apps.references import References
+    from vlqa.data.complaints import named
     from vlqa.fewshot.rescore import rescore
     from vlqa.fewshot.store import FeatureStore
     from vlqa.profiling import profiled, stage
@@ -212,7 +213,7 @@ def score(
                 try:
                     draw.write(record)
                 except VLQAError as error:
-                    typer.echo(f"warning: {record.path}: no map: {error}", err=True)
+                    typer.echo(f"warning: no map: {named(record.path, error)}", err=True)
             with stage("write"):
                 out.write(record)  # after its map: a picture with a record is not looked at again by --resume
             _echo_error(record, chosen, output)
@@ -247,6 +248,7 @@ def _format(format: Format | None, output: Path | None, explain: bool) -> Format
 
 
 def _echo_error(record: Assessment, format: Format, output: Path | None) -> None:
+    from vlqa.data.complaints import named
+
     if record.error is not None and (output is not None or format is not Format.TABLE):
-        named = record.path is None or record.path in record.error
-        typer.echo(f"failed: {record.error if named else f'{record.path}: {record.error}'}", err=True)
+        typer.echo(f"failed: {record.error if record.path is None else named(record.path, record.error)}", err=True)
