@@ -136,7 +136,7 @@ def test_only_200_is_a_picture(server: str, status: int) -> None:
 def test_time_is_limited(server: str, path: str) -> None:
     start = time.monotonic()
     assert "did not answer within 0.3 s, or took longer than 0.8 s in all" in message(f"{server}/{path}")
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 5
 
 
 def test_size_is_limited(server: str) -> None:
