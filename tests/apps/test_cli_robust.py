@@ -100,3 +100,19 @@ def test_hostile_files_each_get_a_record_and_the_good_ones_a_score(tiny_model: P
             assert record["error"] is None and 0 <= record["quality"] <= 1
         else:
             assert record["quality"] is None and reason in record["error"] and "\n" not in record["error"]
+
+
+@pytest.mark.parametrize(("granted", "given", "expected"), [(2, None, "2"), (2, "3", "3"), (16, None, None)])
+def test_no_more_threads_than_a_container_may_run(
+    monkeypatch: pytest.MonkeyPatch, granted: int, given: str | None, expected: str | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("vlqa.apps.cli.usable_cores", lambda: granted)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(sys, "argv", ["vlqa", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ.get("OMP_NUM_THREADS") == expected
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that what main set is undone

@@ -33,6 +33,9 @@ WHITE: Background = (255, 255, 255)
 Enough: TypeAlias = Callable[[int, int], tuple[int, int]]
 """From a picture's height and width to those that will be looked at."""
 
+Enter: TypeAlias = Callable[[int, int], None]
+"""Told a picture's width and height."""
+
 
 def decode(
     image: ImageLike,
@@ -40,6 +43,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     background: Background = WHITE,
     enough: Enough | None = None,
+    enter: Enter | None = None,
 ) -> Pixels:
     """Decode one picture as a person would see it: upright, in sRGB, on a plain background.
 
@@ -55,6 +59,8 @@ def decode(
         enough: lets a JPEG come out reduced to 7/8 … 1/8 of its sides, not below what this gives of them: the decoder
             skips the coefficients of finer detail, at a third of the time from 1/4 on, with other pixels than a
             reduction of the whole picture has.
+        enter: called with the width and height of a file or PIL image before the memory for its pixels is taken; may
+            wait, or raise.
 
     Returns:
         uint8 H×W×3 sRGB, contiguous and writeable; of an array that is all this already, the array itself.
@@ -75,15 +81,17 @@ def decode(
             return _from_array(image, max_pixels, background)
         if isinstance(image, Image.Image):
             check_pixels(image.size, max_pixels)
+            if enter is not None:
+                enter(*image.size)
             image.load()
             return to_srgb(image, background, read_orientation(image))
         if isinstance(image, bytes | bytearray | memoryview):
-            return _from_file(io.BytesIO(image), max_pixels, background, enough)
+            return _from_file(io.BytesIO(image), max_pixels, background, enough, enter)
         path = source_name(image)
         if path is None:
             raise ImageDecodeError("expected a path, bytes, a PIL image or a uint8 H×W×3 array")
         with open_regular(path) as file:
-            return _from_file(file, max_pixels, background, enough)
+            return _from_file(file, max_pixels, background, enough, enter)
     except Exception as error:  # readers raise anything on hostile bytes: struct.error, SyntaxError, zlib.error, …
         raise refusal(given, error) from error
 
@@ -95,7 +103,9 @@ def source_name(image: ImageLike) -> str | None:
     return os.fsdecode(image) if isinstance(image, str | os.PathLike) else None
 
 
-def _from_file(file: BinaryIO, max_pixels: int, background: Background, enough: Enough | None) -> Pixels:
+def _from_file(
+    file: BinaryIO, max_pixels: int, background: Background, enough: Enough | None, enter: Enter | None
+) -> Pixels:
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise ImageDecodeError("is empty; copy or download it again")
@@ -104,6 +114,8 @@ def _from_file(file: BinaryIO, max_pixels: int, background: Background, enough: 
     file.seek(0)
     try:
         image = open_image(file, max_pixels)
+        if enter is not None:
+            enter(*image.size)
         if head.startswith(b"\xff\xd8\xff") and size <= most_bytes(max_pixels):
             pixels = _fast_jpeg(image, file, enough)
             if pixels is not None:

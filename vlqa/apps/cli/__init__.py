@@ -23,6 +23,7 @@ from vlqa.apps.cli.score import score
 from vlqa.apps.cli.select import select
 from vlqa.apps.cli.train import train
 from vlqa.errors import VLQAError
+from vlqa.machine import usable_cores
 
 WRONG_USE = 2
 _INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -52,6 +53,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
     _open_standard_streams()
+    _keep_to_granted_cores()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
             stream.reconfigure(errors="backslashreplace")
@@ -70,6 +72,12 @@ def main() -> None:
         sys.exit(WRONG_USE)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _keep_to_granted_cores() -> None:
+    """Have torch start no more threads than a container's quota keeps running: it asks the processor only."""
+    if usable_cores() < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 
 def _open_standard_streams() -> None:
