@@ -33,8 +33,8 @@ WHITE: Background = (255, 255, 255)
 Enough: TypeAlias = Callable[[int, int], tuple[int, int]]
 """From a picture's height and width to those that will be looked at."""
 
-Enter: TypeAlias = Callable[[int, int], None]
-"""Told a picture's width and height."""
+Enter: TypeAlias = Callable[[int, int, str | None], None]
+"""Told a picture's width, height and format by Pillow's name."""
 
 
 def decode(
@@ -59,7 +59,7 @@ def decode(
         enough: lets a JPEG come out reduced to 7/8 … 1/8 of its sides, not below what this gives of them: the decoder
             skips the coefficients of finer detail, at a third of the time from 1/4 on, with other pixels than a
             reduction of the whole picture has.
-        enter: called with the width and height of a file or PIL image before the memory for its pixels is taken; may
+        enter: called with the size and format of a file or PIL image before the memory for its pixels is taken; may
             wait, or raise.
 
     Returns:
@@ -82,7 +82,7 @@ def decode(
         if isinstance(image, Image.Image):
             check_pixels(image.size, max_pixels)
             if enter is not None:
-                enter(*image.size)
+                enter(*image.size, image.format)
             image.load()
             return to_srgb(image, background, read_orientation(image))
         if isinstance(image, bytes | bytearray | memoryview):
@@ -115,7 +115,7 @@ def _from_file(
     try:
         image = open_image(file, max_pixels)
         if enter is not None:
-            enter(*image.size)
+            enter(*image.size, image.format)
         if head.startswith(b"\xff\xd8\xff") and size <= most_bytes(max_pixels):
             pixels = _fast_jpeg(image, file, enough)
             if pixels is not None:

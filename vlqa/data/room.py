@@ -10,6 +10,8 @@ from vlqa.machine import free_memory
 BYTES_PER_PIXEL = 10
 """What decoding takes at its peak, per pixel; measured at 200 megapixels: JPEG 3 to 9, PNG, BMP and TIFF 7 to 8."""
 
+_OF_FORMAT = {"WEBP": 17}
+
 _SHARE = 8  # of the free memory
 
 
@@ -31,13 +33,19 @@ class Room:
         self._closed = False
         self._changed = threading.Condition()
 
-    def enter(self, number: int, width: int, height: int) -> None:
+    def enter(self, number: int, width: int, height: int, kind: str | None = None) -> None:
         """Wait until there is room to decode a picture.
+
+        Args:
+            number: of the picture, in the order of use.
+            width: in px.
+            height: in px.
+            kind: its format, by Pillow's name.
 
         Raises:
             ImageDecodeError: it takes more memory than there is, or nobody wants it any more.
         """
-        need = BYTES_PER_PIXEL * width * height
+        need = _OF_FORMAT.get(kind or "", BYTES_PER_PIXEL) * width * height
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._fits(number, need))
             if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,7 @@ def in_turn(
     """What work makes of each image, in order, at most two images a thread ahead and within the memory of a `Room`.
 
     Args:
-        work: an image, and what it must call before it takes the memory for one of a width and height, to a result and
+        work: an image, and what it must call before it takes the memory for its pixels, to a result and
             the bytes that this holds; raises nothing.
         images: read lazily, in the calling thread.
         threads: 0 works in the calling thread.
@@ -38,7 +39,7 @@ def in_turn(
     def work_in_room(number: int, image: ImageLike) -> T:
         kept = 0
         try:
-            result, kept = work(image, lambda width, height: room.enter(number, width, height))
+            result, kept = work(image, functools.partial(room.enter, number))
             return result
         finally:
             room.leave(number, kept)
