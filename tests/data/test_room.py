@@ -97,11 +97,26 @@ def test_a_picture_that_memory_cannot_hold_is_refused_and_the_others_are_not(
     monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     free(monkeypatch, NEED // 2)
+    monkeypatch.setattr(vlqa.data.room, "_CERTAIN", NEED // 2)
     small = encode(sample(8, 8), "PNG")
     found = list(encode_images([small, square(1), small], [Route(whole, means)], workers=workers))
     assert [item.error is None for item in found] == [True, False, True]
     assert "has 100×100 pixels, which take 0.0 GB of memory" in str(found[1].error)
     assert isinstance(found[1].error, ImageDecodeError)
+
+
+def test_a_format_may_take_more_room_than_others() -> None:
+    room = Room(limit=3 * NEED // 2)
+    room.enter(1, SIDE, SIDE // 3, "WEBP")
+    ended = threading.Thread(
+        target=room.enter, args=(2, SIDE, SIDE), daemon=True
+    )  # would fit beside a PNG of this size
+    ended.start()
+    ended.join(0.05)
+    assert ended.is_alive()
+    room.leave(1, 0)
+    ended.join(5)
+    assert not ended.is_alive()
 
 
 def test_an_early_end_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

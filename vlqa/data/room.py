@@ -13,6 +13,7 @@ BYTES_PER_PIXEL = 10
 _OF_FORMAT = {"WEBP": 17}
 
 _SHARE = 8  # of the free memory
+_CERTAIN = 1 << 26  # bytes for which nobody asks how many are free
 
 
 class Room:
@@ -26,7 +27,7 @@ class Room:
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self.limit = free_memory() // _SHARE if limit is None else limit
+        self._limit = limit
         self._turn = 0
         self._decoding: dict[int, int] = {}
         self._decoded: dict[int, int] = {}
@@ -50,7 +51,7 @@ class Room:
             self._changed.wait_for(lambda: self._closed or self._fits(number, need))
             if self._closed:
                 raise ImageDecodeError("was not decoded: the run has ended")
-            if need > self.limit and need > (free := free_memory()):
+            if need > _CERTAIN and need > (free := free_memory()):
                 raise ImageDecodeError(
                     f"has {width}×{height} pixels, which take {need / 1e9:.1f} GB of memory where {free / 1e9:.1f} are "
                     "free; scale it down, or give it more memory"
@@ -80,4 +81,6 @@ class Room:
     def _fits(self, number: int, need: int) -> bool:
         if number == self._turn and not self._decoding:
             return True
-        return sum(self._decoding.values()) + sum(self._decoded.values()) + need <= self.limit
+        if self._limit is None:
+            self._limit = free_memory() // _SHARE
+        return sum(self._decoding.values()) + sum(self._decoded.values()) + need <= self._limit
