@@ -7,20 +7,21 @@ order of the images. Nothing depends on how many images there are: a generator o
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from vlqa.data.images import MAX_PIXELS, Enough, decode, source_name
+from vlqa.data.images import MAX_PIXELS, Enough, Enter, decode, source_name
 from vlqa.data.isolation import TIMEOUT_S, IsolatedDecoder
+from vlqa.data.turns import forget_frames, in_turn
 from vlqa.errors import VLQAError
+from vlqa.machine import usable_cores
 from vlqa.profiling import stage
+from vlqa.runtime import default_batch_size
 from vlqa.types import Pixels
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PATCH_PIXELS = 224 * 224
 """What one entry of `batch_size` stands for; larger pictures count as several."""
 
+_MOST_THREADS = 8
 _WAITING_BATCHES = 4  # images held back for company of their shape: enough for the two orientations of a folder
 
 
@@ -84,6 +86,10 @@ class _Part:
     def pixels(self) -> int:
         return 0 if self.patches is None else self.patches.numel() // 3
 
+    @property
+    def bytes(self) -> int:
+        return 0 if self.patches is None else self.patches.nbytes
+
 
 @dataclass
 class _Waiting:
@@ -107,7 +113,7 @@ def encode_images(
     images: Iterable[ImageLike],
     routes: Sequence[Route],
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     workers: int | None = None,
     max_image_pixels: int = MAX_PIXELS,
     fast_decode: bool = False,
@@ -120,8 +126,10 @@ def encode_images(
         images: paths, bytes, PIL images or arrays; read lazily, a bounded number ahead.
         routes: that each image takes, decoded once.
         batch_size: patches an encoder call, as pictures of 224×224: a batch holds at most `batch_size`·224² pixels
-            unless a single patch is larger, so memory stays bounded for native-size pictures too.
-        workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread.
+            unless a single patch is larger, so memory stays bounded for native-size pictures too. None chooses by the
+            free memory of the CPU; see `default_batch_size`.
+        workers: decoding threads; None chooses by the number of cores, 0 decodes in the calling thread. However many,
+            pictures wait for each other where they would not fit into memory; see `Room`.
         max_image_pixels: a picture with more is refused before it is decoded.
         fast_decode: let JPEGs be decoded at a part of their size, as large as any route looks at them; see `decode`.
         isolate: decode in child processes, one a thread, which a picture may crash or hang.
@@ -131,18 +139,20 @@ def encode_images(
         One `Encoded` an image. Whatever goes wrong with one image (undecodable, out of memory, features that are not
         finite) is its own error and leaves the others alone.
     """
-    if batch_size < 1:
+    if batch_size is None:
+        batch_size = default_batch_size(torch.device("cpu"))
+    elif batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     enough = _most_seen([route.prepare for route in routes]) if fast_decode else None
     batcher = _Batcher([route.encode for route in routes], batch_size * PATCH_PIXELS)
     isolated = IsolatedDecoder(max_image_pixels, decode_timeout) if isolate else None
 
-    def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
+    def read(image: ImageLike, enter: Enter) -> tuple[list[_Part], tuple[int, int]]:
         with stage("decode"):
             if isolated is not None:
                 pixels = isolated(image, enough)
             else:
-                pixels = decode(image, max_pixels=max_image_pixels, enough=enough)
+                pixels = decode(image, max_pixels=max_image_pixels, enough=enough, enter=enter)
         parts: list[_Part] = []
         with stage("prepare"):
             for number, route in enumerate(routes):
@@ -150,8 +160,18 @@ def encode_images(
                 parts += [_Part(number, patches) for patches in ([cut] if isinstance(cut, Tensor) else cut)]
         return parts, (pixels.shape[0], pixels.shape[1])
 
-    threads = min(8, os.cpu_count() or 1) if workers is None else workers
-    for item in _prepared(images, read, threads, isolated):
+    def prepared(image: ImageLike, enter: Enter) -> tuple[_Waiting, int]:
+        name = source_name(image)
+        try:
+            item = _Waiting(name, *read(image, enter))
+        except Exception as error:
+            forget_frames(error)
+            item = _Waiting(name, error=_as_error(error))
+        return item, sum(part.bytes for part in item.parts)
+
+    threads = min(_MOST_THREADS, usable_cores()) if workers is None else workers
+    # ended first, so that no thread waits for a picture that hangs
+    for item in in_turn(prepared, images, threads, isolated.close if isolated else None):
         batcher.add(item)
         yield from batcher.finished()
     batcher.flush()
@@ -168,42 +188,6 @@ def _most_seen(views: Sequence[Any]) -> Enough | None:
         return max(size[0] for size in sizes), max(size[1] for size in sizes)
 
     return enough
-
-
-def _prepared(
-    images: Iterable[ImageLike],
-    read: Callable[[ImageLike], tuple[list[_Part], tuple[int, int]]],
-    workers: int,
-    isolated: IsolatedDecoder | None,
-) -> Iterator[_Waiting]:
-    def work(image: ImageLike) -> _Waiting:
-        name = source_name(image)
-        try:
-            return _Waiting(name, *read(image))
-        except Exception as error:
-            return _Waiting(name, error=_as_error(error))
-
-    executor = ThreadPoolExecutor(max(1, workers), thread_name_prefix="vlqa-decode")
-    ahead: deque[Future[_Waiting]] = deque()
-    try:
-        if workers < 1:
-            yield from map(work, images)
-            return
-        for image in images:
-            ahead.append(executor.submit(work, image))
-            if len(ahead) > 2 * workers:
-                yield _awaited(ahead.popleft())
-        while ahead:
-            yield _awaited(ahead.popleft())
-    finally:  # also when the caller stops early or presses Ctrl-C
-        if isolated:
-            isolated.close()  # first, so that no thread waits for a picture that hangs
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _awaited(future: Future[_Waiting]) -> _Waiting:
-    with stage("wait for pictures"):
-        return future.result()
 
 
 class _Batcher:

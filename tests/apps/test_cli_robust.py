@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import write_hostile_files
-from vlqa.apps.cli import main
+from vlqa.apps.cli import _share_cores, main
 from vlqa.apps.records import open_output
 from vlqa.types import Assessment
 
@@ -100,3 +100,23 @@ def test_hostile_files_each_get_a_record_and_the_good_ones_a_score(tiny_model: P
             assert record["error"] is None and 0 <= record["quality"] <= 1
         else:
             assert record["quality"] is None and reason in record["error"] and "\n" not in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("granted", "given", "expected"),
+    [
+        (16, {}, {"GOMP_SPINCOUNT": "2000"}),
+        (2, {}, {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "2"}),
+        (2, {"OMP_NUM_THREADS": "3", "GOMP_SPINCOUNT": "7"}, {"OMP_NUM_THREADS": "3", "GOMP_SPINCOUNT": "7"}),
+        (16, {"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_threads_leave_room_for_other_jobs_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, granted: int, given: dict[str, str], expected: dict[str, str]
+) -> None:
+    environment = dict(given)
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr("vlqa.apps.cli.usable_cores", lambda: granted)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    _share_cores()
+    assert environment == expected

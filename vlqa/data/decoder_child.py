@@ -102,7 +102,7 @@ def _answer(request: bytes, decode: Callable[..., Pixels], memory: PixelMemory) 
     name, given = pickle.loads(request)
     image = given if name is None else Source(name, lambda: given)
     try:
-        pixels = decode(image, room=memory.room)
+        pixels = decode(image, memory=memory.room)
         place = memory.picture(*pixels.shape[:2])
         if place.ctypes.data != pixels.ctypes.data:
             np.copyto(place, pixels)

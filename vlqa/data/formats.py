@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
 from vlqa.data.complaints import describe_stranger
+from vlqa.data.proportion import check_directory, check_exif_blocks, check_runs, check_scans
 from vlqa.errors import ImageDecodeError, MissingExtraError
 
 SUFFIXES = frozenset(
@@ -25,6 +26,7 @@ SUFFIXES = frozenset(
 
 HEAD_BYTES = 64
 _TILE_PIXELS = 1 << 24  # of a TIFF file, allowed however few pixels a picture may have: they are larger than it may be
+_RUN_LENGTH_CODES = (1, 2)  # of a BMP header: of 8 and of 4 bits a pixel
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -39,7 +41,10 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
 
 
 def _jpeg(file: BinaryIO, max_pixels: int) -> ImageFile:
-    return _JpegFile(file)
+    check_exif_blocks(file)
+    image = _JpegFile(file)
+    check_scans(file, image.size, max_pixels)
+    return image
 
 
 def _png(file: BinaryIO, max_pixels: int) -> ImageFile:
@@ -56,7 +61,7 @@ def _png(file: BinaryIO, max_pixels: int) -> ImageFile:
 
 
 def _tiff(file: BinaryIO, max_pixels: int) -> ImageFile:
-    _check_directory(file)
+    check_directory(file)
     image = TiffImagePlugin.TiffImageFile(file)
     check_pixels(image.size, max_pixels)
     _check_tile([image.tag_v2.get(tag) for tag in (322, 323)], max_pixels)
@@ -77,22 +82,6 @@ def _check_tile(sides: list[object], max_pixels: int) -> None:
     width, height = (side if isinstance(side, int) else 0 for side in sides)
     if width * height > max(max_pixels, _TILE_PIXELS):
         raise ImageDecodeError(f"is a TIFF file with tiles of {width}×{height} pixels; export it with smaller ones")
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Refuse a TIFF file that ends before its directory does: of such, Pillow would warn on standard error."""
-    head = file.read(16)
-    order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
-    big = 43 in head[2:4]
-    start = int.from_bytes(head[8:16] if big else head[4:8], order)
-    length = file.seek(0, os.SEEK_END)
-    count = -1
-    if start < length:
-        file.seek(start)
-        count = int.from_bytes(file.read(8 if big else 2), order)
-    if count < 0 or start + (16 + 20 * count if big else 6 + 12 * count) > length:
-        raise ImageDecodeError("is a truncated TIFF file; copy or download it again")
-    file.seek(0)
 
 
 def _webp(file: BinaryIO, max_pixels: int) -> ImageFile:
@@ -136,6 +125,13 @@ def _heif(file: BinaryIO, max_pixels: int) -> ImageFile:
     return image
 
 
+def _bmp(file: BinaryIO, max_pixels: int) -> ImageFile:
+    image = BmpImagePlugin.BmpImageFile(file)
+    if image.info.get("compression") in _RUN_LENGTH_CODES:
+        check_runs(file, image.size)
+    return image
+
+
 def identify(head: bytes) -> tuple[str, Opener] | None:
     """The format's name and its opener from a file's first bytes; `None` for anything that vlqa does not read."""
     if head.startswith(b"\xff\xd8\xff"):
@@ -157,7 +153,7 @@ def identify(head: bytes) -> tuple[str, Opener] | None:
             return "HEIF", _heif
         return None
     if head.startswith(b"BM"):
-        return "BMP", lambda file, max_pixels: BmpImagePlugin.BmpImageFile(file)
+        return "BMP", _bmp
     return None
 
 

@@ -34,8 +34,11 @@ WHITE: Background = (255, 255, 255)
 Enough: TypeAlias = Callable[[int, int], tuple[int, int]]
 """From a picture's height and width to those that will be looked at."""
 
-Room: TypeAlias = Callable[[int], npt.NDArray[np.uint8]]
+Memory: TypeAlias = Callable[[int], npt.NDArray[np.uint8]]
 """From a number of bytes to memory for so many, which is the caller's."""
+
+Enter: TypeAlias = Callable[[int, int, str | None], None]
+"""Told a picture's width, height and format by Pillow's name."""
 
 
 def decode(
@@ -44,7 +47,8 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     background: Background = WHITE,
     enough: Enough | None = None,
-    room: Room | None = None,
+    memory: Memory | None = None,
+    enter: Enter | None = None,
 ) -> Pixels:
     """Decode one picture as a person would see it: upright, in sRGB, on a plain background.
 
@@ -60,7 +64,9 @@ def decode(
         enough: lets a JPEG come out reduced to 7/8 … 1/8 of its sides, not below what this gives of them: the decoder
             skips the coefficients of finer detail, at a third of the time from 1/4 on, with other pixels than a
             reduction of the whole picture has.
-        room: where a JPEG may be decoded, at the beginning of what it gives.
+        memory: where a JPEG may be decoded, at the beginning of what it gives.
+        enter: called with the size and format of a file or PIL image before the memory for its pixels is taken; may
+            wait, or raise.
 
     Returns:
         uint8 H×W×3 sRGB, contiguous and writeable; of an array that is all this already, the array itself.
@@ -81,15 +87,17 @@ def decode(
             return _from_array(image, max_pixels, background)
         if isinstance(image, Image.Image):
             check_pixels(image.size, max_pixels)
+            if enter is not None:
+                enter(*image.size, image.format)
             image.load()
             return to_srgb(image, background, read_orientation(image))
         if isinstance(image, bytes | bytearray | memoryview):
-            return _from_file(io.BytesIO(image), max_pixels, background, enough, room)
+            return _from_file(io.BytesIO(image), max_pixels, background, enough, memory, enter)
         path = source_name(image)
         if path is None:
             raise ImageDecodeError("expected a path, bytes, a PIL image or a uint8 H×W×3 array")
         with open_regular(path) as file:
-            return _from_file(file, max_pixels, background, enough, room)
+            return _from_file(file, max_pixels, background, enough, memory, enter)
     except Exception as error:  # readers raise anything on hostile bytes: struct.error, SyntaxError, zlib.error, …
         raise refusal(given, error) from error
 
@@ -102,7 +110,12 @@ def source_name(image: ImageLike) -> str | None:
 
 
 def _from_file(
-    file: BinaryIO, max_pixels: int, background: Background, enough: Enough | None, room: Room | None
+    file: BinaryIO,
+    max_pixels: int,
+    background: Background,
+    enough: Enough | None,
+    memory: Memory | None,
+    enter: Enter | None,
 ) -> Pixels:
     size = file.seek(0, os.SEEK_END)
     if size == 0:
@@ -112,8 +125,10 @@ def _from_file(
     file.seek(0)
     try:
         image = open_image(file, max_pixels)
+        if enter is not None:
+            enter(*image.size, image.format)
         if head.startswith(b"\xff\xd8\xff") and size <= most_bytes(max_pixels):
-            pixels = _fast_jpeg(image, file, enough, room)
+            pixels = _fast_jpeg(image, file, enough, memory)
             if pixels is not None:
                 return pixels
         image.load()
@@ -125,7 +140,7 @@ def _from_file(
         raise ImageDecodeError(describe_damage(known[0] if known else "picture", error)) from error
 
 
-def _fast_jpeg(image: ImageFile, file: BinaryIO, enough: Enough | None, room: Room | None) -> Pixels | None:
+def _fast_jpeg(image: ImageFile, file: BinaryIO, enough: Enough | None, memory: Memory | None) -> Pixels | None:
     """Decode grey and RGB JPEGs without Pillow's detour over 4 bytes a pixel; `None` where Pillow has to do it.
 
     Bit for bit the same as Pillow (306 photographs, and qualities × subsamplings × progressive × restart markers) at
@@ -149,7 +164,7 @@ def _fast_jpeg(image: ImageFile, file: BinaryIO, enough: Enough | None, room: Ro
         height, width = simplejpeg.decode_jpeg_header(data)[:2]
         if (width, height) != image.size:  # two headers in one file: only the one that was checked counts
             return None
-        buffer = None if room is None else room(height * width * 3)
+        buffer = None if memory is None else memory(height * width * 3)
         pixels: Pixels = simplejpeg.decode_jpeg(data, min_height=least[0], min_width=least[1], buffer=buffer)
     except ValueError as error:
         if "premature end" in str(error).lower():

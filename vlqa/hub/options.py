@@ -28,6 +28,8 @@ def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) ->
         if option not in known:
             raise ConfigError(f"{name} has no option {option!r}; it has {', '.join(known)}")
     common = {option: options[option] for option in _COMMON if option in options}
+    if common.get("batch_size", 1) is None:
+        del common["batch_size"]
     for option in ("batch_size", "max_image_pixels"):
         if not _whole_number(common.get(option, 1), 1):
             raise ConfigError(f"{option} must be a whole number of at least 1, not {common[option]!r}")

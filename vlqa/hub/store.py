@@ -27,7 +27,7 @@ from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.ensemble import vision_language_view
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir
-from vlqa.runtime import resolve_device, resolve_dtype
+from vlqa.runtime import default_batch_size, resolve_device, resolve_dtype
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -65,11 +65,9 @@ def load(
             opposite sentences make any model score by them, on (0, 1); joint prompts need labels of `quality`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "bf16" or "fp16" (not on the CPU): of the image tower.
-        options: `batch_size` (pictures of 224×224 an encoder call), `workers` (decoding threads), `max_image_pixels`
-            (larger pictures are refused, 200 million), `fast_decode` (large JPEGs at a part of their size),
-            `isolate` (True: decode in child processes, so that a picture which crashes or hangs its decoder costs only
-            itself), `decode_timeout` (seconds such a picture may take, 30); those of what the model sees: `patches`
-            ("demo" or "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the
+        options: how pictures are read, which `predictors.base.Reading` tells (`batch_size`, `workers`,
+            `max_image_pixels`, `fast_decode`, `isolate`, `decode_timeout`); what the model sees: `patches` ("demo" or
+            "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the
             whole picture; and `adapter` (one of the model's, a folder in peft's format, or None for the bare backbone),
             which `merge` (True) adds to the weights, while merge=False keeps all for
             `predictor.backbone.adapters.use(name)`; and `runtime` of a model of `vlqa export`: "openvino", which runs
@@ -86,6 +84,8 @@ def load(
     runtime = _runtime(options.pop("runtime", None), place, folder := _folder(model, weights))
     if runtime == "openvino":
         dtype = torch.float32  # of what torch still runs
+    if place.type == "cuda" and options.get("batch_size") is None:
+        options["batch_size"] = default_batch_size(place)
     predictor = _parts(os.fspath(model), weights, chosen).predictor(chosen, options, place, dtype)
     if runtime == "openvino" and not exports.attach_exports(predictor, folder, precision):
         raise ConfigError(f"{folder}: exported with another adapter than this; load it with runtime='torch'")

@@ -44,7 +44,7 @@ class Reading(TypedDict, total=False):
     """How a predictor reads and batches pictures.
 
     Attributes:
-        batch_size: pictures of 224×224 px an encoder call, 32; larger ones count as several.
+        batch_size: pictures of 224×224 px an encoder call, by default by the free memory; larger ones count as several.
         workers: decoding threads; None, the default, chooses by the number of cores.
         max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
         fast_decode: whether large JPEGs are decoded at a part of their size, which moves scores a little.

@@ -23,6 +23,7 @@ from vlqa.apps.cli.score import score
 from vlqa.apps.cli.select import select
 from vlqa.apps.cli.train import train
 from vlqa.errors import VLQAError
+from vlqa.machine import usable_cores
 
 WRONG_USE = 2
 _INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -52,6 +53,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
     _open_standard_streams()
+    _share_cores()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
             stream.reconfigure(errors="backslashreplace")
@@ -70,6 +72,19 @@ def main() -> None:
         sys.exit(WRONG_USE)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _share_cores() -> None:
+    """Settings of OpenMP, which torch computes with, that the environment does not make already.
+
+    No more threads than a container's quota keeps running: OpenMP asks the processor only. And threads that wait for
+    each other sleep sooner than usual: on 2 cores with two other jobs, `mini` then takes 0.79 times as long and two
+    thirds of the processor's time, alone as long as ever.
+    """
+    if usable_cores() < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _open_standard_streams() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlqa.apps.cli.inputs import Paths
+from vlqa.apps.cli.inputs import BatchSize, Paths
 from vlqa.apps.cli.score import SOME_FAILED, DecodeTimeout, Isolate, Precision
 
 
@@ -25,7 +25,7 @@ def embed(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    batch_size: BatchSize = None,
     max_image_pixels: Annotated[
         int, typer.Option("--max-image-pixels", min=1, help="Larger pictures are refused before they are decoded.")
     ] = 200_000_000,

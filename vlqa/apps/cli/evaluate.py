@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlqa.apps.cli.inputs import BatchSize
 from vlqa.apps.cli.score import SOME_FAILED, Precision
 from vlqa.errors import ConfigError
 
@@ -47,7 +48,7 @@ def evaluate(
     fold: Annotated[int | None, typer.Option("--fold", help="Only the rows of this fold (column fold).")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option("--precision", help="Of the image tower.")] = Precision.FP32,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    batch_size: BatchSize = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Compare a model's scores with human opinions: correlations and error with 95 % bootstrap intervals.

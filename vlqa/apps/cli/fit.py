@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlqa.apps.cli.inputs import BatchSize
 from vlqa.apps.cli.score import SOME_FAILED
 from vlqa.errors import ConfigError
 
@@ -85,7 +86,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the folds, and the rows of --labels.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    batch_size: BatchSize = None,
 ) -> None:
     """Fit a model to your own ratings: 25 pictures give a start, 200 a good one.
 

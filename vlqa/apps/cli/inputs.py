@@ -1,4 +1,4 @@
-"""The pictures that commands take, in their help."""
+"""What several commands take: pictures, and how many at once."""
 
 from __future__ import annotations
 
@@ -13,5 +13,15 @@ Paths: TypeAlias = Annotated[
         "a column image, one picture in either (shard.tar/1.jpg), http(s) addresses of all these; @FILE, or - for "
         "standard input, with one of these a line.",
         metavar="PATH...",
+    ),
+]
+
+BatchSize: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Pictures of 224×224 an encoder call.",
+        show_default="what an eighth of the free memory holds, 32 at most, 256 on a GPU",
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from vlqa.apps.cli.inputs import BatchSize
 from vlqa.apps.cli.score import SOME_FAILED, Precision
 from vlqa.apps.prompt_tables import print_ranking, print_search, print_sensitivity
 from vlqa.errors import ConfigError
@@ -41,7 +42,6 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn a
 Resamples = Annotated[int, typer.Option("--resamples", min=10, help="Bootstrap resamples of the pictures.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Places = Annotated[Precision, typer.Option("--precision", help="Of the image tower.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")]
 
 _WORDS = "YAML of three lists: positive words, negative words, and templates such as 'a {word} photo'."
 _AGAINST = "What others are tested against: first, the name of a pair, or best, which luck helped to choose."
@@ -62,7 +62,7 @@ def rank(
     resamples: Resamples = 1000,
     device: Device = "auto",
     precision: Places = Precision.FP32,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
 ) -> None:
     """Rank the pairs of a prompt file, and their mean, by agreement with opinions.
 
@@ -104,7 +104,7 @@ def search(
     resamples: Resamples = 1000,
     device: Device = "auto",
     precision: Places = Precision.FP32,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
 ) -> None:
     """Search word lists for the pairs that agree best with opinions, and tell what they are worth on unseen pictures.
 
@@ -158,7 +158,7 @@ def sensitivity(
     resamples: Resamples = 200,
     device: Device = "auto",
     precision: Places = Precision.FP32,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
 ) -> None:
     """How much agreement with opinions depends on words, templates and temperature: shares of its variance.
 
@@ -205,7 +205,7 @@ def _bench(
     adapter: str | None,
     device: str,
     precision: Precision,
-    batch_size: int,
+    batch_size: int | None,
 ) -> _Bench:
     from vlqa import Manifest, load
     from vlqa.apps.features import features_of

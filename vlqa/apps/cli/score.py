@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlqa.apps.cli.inputs import Paths
+from vlqa.apps.cli.inputs import BatchSize, Paths
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.types import Assessment, Explanation
 
@@ -98,12 +98,18 @@ def score(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume: score pictures that failed again.")
     ] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    batch_size: BatchSize = None,
     fast_decode: Annotated[
         bool, typer.Option("--fast-decode", help="Decode large JPEGs at a part of their size: scores move a little.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Decoding threads; default: as many as cores, 8 at most.")
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Decoding threads; large pictures wait for each other.",
+            show_default="usable cores, 8 at most",
+        ),
     ] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Say at the end where the time went.")] = False,
     max_image_pixels: Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlqa.apps.cli.inputs import Paths
+from vlqa.apps.cli.inputs import BatchSize, Paths
 from vlqa.apps.cli.score import SOME_FAILED
 from vlqa.errors import ConfigError
 from vlqa.types import Source
@@ -56,7 +56,7 @@ def select(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides what is random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
+    batch_size: BatchSize = None,
 ) -> None:
     """Choose which pictures to have rated, the most useful first, for `vlqa fit`.
 
