@@ -14,7 +14,7 @@ from vlqa.data import images
 from vlqa.types import Pixels, Source
 
 
-def decode(image: Any, *, max_pixels: int) -> Pixels:
+def decode(image: Any, **options: Any) -> Pixels:
     match image.read() if isinstance(image, Source) else image:
         case b"segfault":
             ctypes.string_at(0)
@@ -37,7 +37,7 @@ def decode(image: Any, *, max_pixels: int) -> Pixels:
             return np.zeros((1, 1, 3), np.uint8)
     if _broken:
         os.abort()
-    return images.decode(image, max_pixels=max_pixels)
+    return images.decode(image, **options)
 
 
 _broken: list[bool] = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from tests.hostile import encode, sample, write_hostile_files
 from tests.pictures import HAS_AVIF
 from tests.tiny import CONVOLUTIONS, backbone, joint_prompts
 from vlqa.apps.cli import app
+from vlqa.data import pixel_memory
 from vlqa.data.images import decode
 from vlqa.data.isolation import IsolatedDecoder
 from vlqa.errors import ConfigError, ImageDecodeError
@@ -182,6 +184,60 @@ def test_memory_grows_with_the_pictures_and_is_not_shared_with_the_next() -> Non
     decoder.close()
 
 
+def test_a_picture_stays_what_it_is_however_long_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_memory, "_KEPT_BYTES", mmap.PAGESIZE)
+    files = [encode(sample(90 + number, 80), kind) for number, kind in enumerate(["JPEG", "PNG"] * 4)]
+    decoder = IsolatedDecoder(MANY_PIXELS)
+    parts = [decoder(file)[3::2, 1:] for file in files]
+    for part, file in zip(parts, files, strict=True):
+        np.testing.assert_array_equal(part, decode(file)[3::2, 1:])
+    assert [is_lent(part) for part in parts] == [True] + [False] * 7
+    del parts, part
+    for file in files:
+        last = None
+        last = decoder(file)
+        np.testing.assert_array_equal(last, decode(file))
+        assert is_lent(last)
+    decoder.close()
+    np.testing.assert_array_equal(last, decode(files[-1]))
+
+
+def is_lent(pixels: Pixels) -> bool:
+    base: object = pixels
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base is not None
+
+
+def test_the_caller_says_how_large_is_enough() -> None:
+    """As without isolation: at any orientation, of other formats, and where the caller refuses a size."""
+
+    def enough(height: int, width: int) -> tuple[int, int]:
+        if height == width:
+            raise ImageDecodeError("is too square")
+        return height // 3, width // 5
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encode(sample(400, 240), "JPEG", exif=exif)
+    files = [encode(sample(400, 240), "JPEG"), turned, encode(sample(400, 240), "PNG")]
+    square = encode(sample(64, 64), "JPEG")
+    files += [square, square[: len(square) // 2], files[0], files[0][:1500], b"no picture", encode(sample(), "JPEG")]
+    decoder, shapes = IsolatedDecoder(MANY_PIXELS), []
+    for file in files:
+        try:
+            expected = decode(file, enough=enough)
+        except ImageDecodeError as error:
+            with pytest.raises(ImageDecodeError, match=f"^{re.escape(str(error))}$"):
+                decoder(file, enough)
+        else:
+            shapes.append(expected.shape[:2])
+            np.testing.assert_array_equal(decoder(file, enough), expected)
+    assert shapes[:3] == [(90, 150), (150, 90), (240, 400)]
+    assert len(decoders()) == 1
+    decoder.close()
+
+
 @pytest.mark.usefixtures("crashing")
 @pytest.mark.parametrize("after", [b"hang", GOOD])
 def test_a_stream_that_is_abandoned_ends_its_processes_at_once(after: bytes) -> None:
@@ -266,6 +322,9 @@ def test_load_and_the_commands_isolate(model: Path, tmp_path: Path) -> None:
     plain, isolated = load(model, device="cpu"), load(model, device="cpu", isolate=True, decode_timeout=10)
     np.testing.assert_array_equal(isolated.predict([GOOD, GOOD]), plain.predict([GOOD, GOOD]))
     assert "SIGSEGV" in str(isolated.assess([b"segfault", GOOD])[0].error)
+    large = encode(sample(800, 640), "JPEG")
+    fast, both = (load(model, device="cpu", fast_decode=True, isolate=isolate) for isolate in (False, True))
+    assert fast.predict(large) == both.predict(large) != plain.predict(large)
     (tmp_path / "a.png").write_bytes(GOOD)
     for command in ("score", "embed"):
         options = ["--model", str(model), "--device", "cpu", "--isolate", "--decode-timeout", "20"]

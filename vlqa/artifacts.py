@@ -61,6 +61,14 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         raise
 
 
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Raise the OSError of a folder, there or not yet, in which no file can be made."""
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    Path(tempfile.mkdtemp(dir=place, prefix=".vlqa-")).rmdir()  # permissions alone tell nothing of a full disk
+
+
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
     """Write a JSON object, indented, atomically."""
     with atomic_write(path, "w") as file:

@@ -140,7 +140,7 @@ def encode_images(
     def read(image: ImageLike) -> tuple[list[_Part], tuple[int, int]]:
         with stage("decode"):
             if isolated is not None:
-                pixels = isolated(image)
+                pixels = isolated(image, enough)
             else:
                 pixels = decode(image, max_pixels=max_image_pixels, enough=enough)
         parts: list[_Part] = []

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from vlqa.errors import VLQAError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -28,6 +30,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 class Source:
     """A picture that is no file of its own: a member of an archive, a row of a table, an address.
 
+    It is pickled, as for the processes of a data loader, where `read` can be: in every process those of vlqa open the
+    file anew, and fail where it has changed.
+
     Attributes:
         name: what its record calls it.
         read: its bytes, or the path of a file; called in a decoding thread, when its turn comes. Raises a `VLQAError`
@@ -38,6 +43,11 @@ class Source:
     name: str
     read: Callable[[], bytes | str]
     stamp: str | None = None
+
+    def __reduce__(self) -> tuple[type[Source], tuple[str, Callable[[], bytes | str], str | None]]:
+        if "<" in getattr(self.read, "__qualname__", ""):  # of a lambda or a function in a function
+            raise VLQAError(f"{self.name}: is read by a function that no other process has; name the file it lies in")
+        return Source, (self.name, self.read, self.stamp)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,22 @@ def test_a_fitted_model_is_a_model(ratings: Path, tiny_model: Path) -> None:
     predictor = vlqa.load(ratings.parent / "mine", device="cpu")
     assert float(record["raw"]) == pytest.approx(predictor.predict(ratings.parent / "3.png")[0])
     assert predictor.scale == (3, 78) and record["out_of_distribution"].lower() == "false"
+
+
+def test_evaluating_on_labels_that_were_fitted_on_is_warned_of(ratings: Path, tiny_model: Path) -> None:
+    lines = ratings.read_text().splitlines()
+    first, rest = ratings.parent / "first.csv", ratings.parent / "rest.csv"
+    first.write_text("\n".join(lines[:13]) + "\n")
+    rest.write_text("\n".join([lines[0], *lines[13:]]) + "\n")
+    assert fit(first, tiny_model, "--head", "ridge").exit_code == 0
+    model = ("--model", ratings.parent / "mine", "--json")
+    for given, seen in ((ratings, "12 of these 16"), (first, "12 of these 12"), (rest, None)):
+        for store in ((), ("--features", ratings.parent / "store")):
+            result = run("evaluate", given, *model, *store)
+            assert result.exit_code == 0 and ("was fitted on" in result.stderr) == (seen is not None), result.output
+            assert seen is None or f"warning: tiny + ridge on 12 labels was fitted on {seen} pictures" in result.stderr
+    direct = vlqa.evaluate(vlqa.load(ratings.parent / "mine", device="cpu"), vlqa.Manifest.read(rest))
+    assert json.loads(result.stdout)["rmse"] == pytest.approx(direct.as_dict()["rmse"], rel=1e-4)
 
 
 def test_some_rows_are_kept_for_a_test(ratings: Path, tiny_model: Path) -> None:
@@ -134,6 +151,11 @@ def test_missing_pictures_are_left_out(ratings: Path, tiny_model: Path) -> None:
 def test_a_file_is_no_folder(ratings: Path, tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match="is a file; name a folder"):
         raise run("fit", ratings, "--model", tiny_model, "--output", ratings).exception
+
+
+def test_a_place_that_cannot_be_written_is_told_before_labels_are_read(ratings: Path, tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mine: no model can be saved there \(Not a directory\); name another"):
+        raise run("fit", "none.csv", "--model", tiny_model, "--output", ratings / "mine").exception
 
 
 @pytest.mark.parametrize(

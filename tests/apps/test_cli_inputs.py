@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import subprocess
 import sys
@@ -103,6 +104,21 @@ def test_what_is_missing_or_broken_is_a_record_and_the_others_go_on(run, packed:
     assert result.stderr.count("failed: ") == len(result.stderr.splitlines()) == 5
 
 
+@pytest.mark.filterwarnings("ignore::vlqa.ImageWarning")
+def test_names_of_strangers_write_no_lines_and_no_colours(run, packed: Path) -> None:
+    odd = ["line\nbreak.png", "\x1b[31mred.png", "../up.png", "//x.png", f"{'long' * 60}\r.png"]
+    write_tar(packed / "odd.tar", dict.fromkeys(odd, b"no picture"))
+    write_tar(packed / "\x1b[2Jnone.tar", {"notes.txt": b""})
+    for command in (("score",), ("score", "--output", "x.jsonl"), ("embed", "--output", "store")):
+        result = run(*command, "odd.tar", "a.png", "\x1b[2Jnone.tar")
+        lines = result.stderr.splitlines()
+        assert result.exit_code == 1 and sum(line.startswith("failed: ") for line in lines) == 5, result.output
+        assert r"warning: \x1b[2Jnone.tar: no pictures in it" in lines and len(lines) == 6 + (command[0] == "embed")
+        assert all(line.isprintable() for line in lines)
+        if len(command) == 1:
+            assert [record["path"] for record in records(result)] == [*(f"odd.tar/{name}" for name in odd), "a.png"]
+
+
 def test_nothing_in_a_list_or_an_archive_is_wrong_use(run, packed: Path) -> None:
     write_tar(packed / "none.tar", {"notes.txt": b""})
     (packed / "empty.txt").touch()
@@ -176,6 +192,48 @@ def test_what_is_no_file_can_be_chosen(run, packed: Path) -> None:
     assert names == ["a.png", *(f"s-1.tar.gz/{name}" for name in FILES)]
 
 
+def test_what_was_chosen_is_rated_fitted_and_measured(run, packed: Path, address: str) -> None:
+    """From archives, tables and addresses as from files, by the names that `vlqa select` writes into another folder."""
+    (packed / "lists").mkdir()
+    given = ("s-0.tar", f"{address}/s-1.tar.gz", "p.parquet", f"{address}/a.png", *FILES)
+    output = ("--output", "lists/ratings.csv")
+    assert run("select", *given, "--count", 13, "--strategy", "random", *output).exit_code == 0
+    rows = (packed / "lists/ratings.csv").read_text().splitlines()[1:]
+    names = [row.removesuffix(",") for row in rows]
+    assert f"{packed / 's-0.tar'}/below/c.png" in names and f"{address}/s-1.tar.gz/a.png" in names
+    direct = {str(row["path"]): row["raw"] for row in records(run("score", *FILES))}
+    scores = {name: direct[next(file for file in FILES if name.endswith(file))] for name in names}
+    rated = "\n".join(f"{name},{scores[name]}" for name in names)
+    (packed / "lists/ratings.csv").write_text(f"path,mos\n{rated}\n")
+    measured = run("evaluate", "lists/ratings.csv", "--json")
+    assert measured.exit_code == 0, measured.output
+    found = json.loads(measured.stdout)
+    assert (found["n"], found["dropped"]) == (13, 0) and found["rmse"]["value"] < 1e-5
+    fitted = run("fit", "lists/ratings.csv", "--output", "mine", "--head", "ridge", "--features", "store")
+    assert fitted.exit_code == 0, fitted.output
+    assert len(FeatureStore(packed / "store")) == 3
+    pairs = "\n".join(f"{a},{b},{'ab'[scores[a] < scores[b]]}" for a, b in itertools.pairwise(names))
+    (packed / "choices.csv").write_text(f"path_a,path_b,preferred\n{pairs}\n")
+    compared = run("fit", "choices.csv", "--output", "compared", "--features", "store")
+    assert compared.exit_code == 0 and "12 choices" in compared.stdout, compared.output
+    prompts = packed / "two.yaml"
+    prompts.write_text("kind: attributes\nname: two\npairs:\n  one: [good, bad]\n  two: [sharp, blurry]\n")
+    told = run("prompts", "rank", prompts, "--labels", "lists/ratings.csv", "--json")
+    assert told.exit_code == 0 and json.loads(told.stdout)["n"] == 13, told.output
+
+
+def test_members_are_named_alone(run, packed: Path, address: str) -> None:
+    names = ["s-0.tar/b.png", "s-1.tar.gz/below/c.png", "p.parquet/a.png", f"{address}/s-0.tar/a.png"]
+    (packed / "list.txt").write_text("\n".join([*names, "s-0.tar/none.png", "none.tar/a.png"]))
+    result = run("embed", "@list.txt", "--output", "store")
+    assert result.exit_code == 1
+    *failures, total = result.stderr.splitlines()
+    assert total == "store: 3 new, 1 known, 2 failed; tiny"
+    assert "s-0.tar/none.png: there is no picture called 'none.png' in s-0.tar; check the name" in failures[0]
+    assert "none.tar/a.png: there is no such file" in failures[1]
+    assert [record["path"] for record in records(run("score", *names))] == names
+
+
 def test_references_and_statistics_of_members(run, packed: Path) -> None:
     torch.manual_seed(0)
     encoder = build_encoder({"trunk": {"kind": "quality", "widths": [32], "blocks": [1]}, "head": [8]}).eval()
@@ -191,3 +249,6 @@ def test_references_and_statistics_of_members(run, packed: Path) -> None:
         run("pristine", given, "--output", "x.safetensors", model=blind).stdout for given in ("s-0.tar", "@list.txt")
     ]
     assert made[0] == made[1] and made[0].startswith("x.safetensors: ")
+    run("pristine", "a.png", "b.png", "--output", "y.safetensors", model=blind)
+    scored = [records(run("score", "a.png", "--pristine", f"{name}.safetensors", model=blind))[0] for name in "xy"]
+    assert scored[0]["digest"] != scored[1]["digest"]  # so that --resume does not mix them

@@ -36,8 +36,9 @@ def _close() -> Iterator[None]:
         _OPENED.pop().close(keep=True)
 
 
-def journal(folder: Path, *, resume: bool = False, **settings: object) -> Journal:
-    _OPENED.append(Journal(folder / "out.jsonl.partial", SETTINGS | settings, resume=resume))
+def journal(folder: Path, *, resume: bool = False, retry_failed: bool = False, **settings: object) -> Journal:
+    file = folder / "out.jsonl.partial"
+    _OPENED.append(Journal(file, SETTINGS | settings, resume=resume, retry_failed=retry_failed))
     return _OPENED[-1]
 
 
@@ -168,6 +169,34 @@ def test_an_address_that_failed_is_tried_again(tmp_path: Path) -> None:
     assert [row["path"] for row in second.rows()] == ["http://a/1.jpg", "http://a/broken.jpg"]
 
 
+def test_records_of_pictures_that_are_not_named_any_more_are_left_out(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    run(first, [*files, files[0]])
+    first.close(keep=True)
+    Path(files[2]).write_bytes(b"other")
+    second = journal(tmp_path, resume=True)
+    assert run(second, [files[2], "new.png"]) == [files[2], "new.png"]
+    assert [row["path"] for row in second.rows()] == [files[2], "new.png"]
+    assert second.unnamed == 3 and second.failed == 0  # a.png twice and broken.png; that of c.png was replaced
+
+
+def test_what_failed_is_tried_again_only_where_that_is_asked(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    first.close(keep=True)
+    for retry_failed, expected in ((False, []), (True, files[1:2]), (True, files[1:2]), (False, [])):
+        again = journal(tmp_path, resume=True, retry_failed=retry_failed)
+        assert run(again, files) == expected
+        assert sorted(row["path"] for row in again.rows()) == files
+        assert again.failed == 1 and again.unnamed == 0
+        again.close(keep=True)
+    again = journal(tmp_path, resume=True, retry_failed=True)
+    assert again.resumed == 2
+    list(again.unscored(files))
+    again.write(record(files[1]))
+    assert [row["error"] for row in again.rows()] == [None] * 3 and again.failed == 0
+
+
 def test_names_that_are_no_utf8_come_back(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff\n\xe9.png")
     first = journal(tmp_path)
@@ -256,6 +285,65 @@ def test_a_picture_whose_map_was_not_finished_has_no_record(
     arguments = (many / "00.png", "--model", tiny_model, "--map", tmp_path, "--output", tmp_path / "out.jsonl")
     assert command(*arguments).exit_code != 0
     assert not (tmp_path / "out.jsonl.partial").exists()  # it would hold a record
+
+
+def test_maps_of_a_resumed_run_are_not_written_over(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, pixels in zip("xy", pictures(2), strict=True):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    given = (tmp_path / "x", tmp_path / "y", "--model", tiny_model, "--output", tmp_path / "out.jsonl", "--resume")
+
+    def write(journal: Journal, record: Assessment) -> None:
+        original(journal, record)
+        raise KeyboardInterrupt
+
+    original = Journal.write
+    monkeypatch.setattr(Journal, "write", write)
+    assert command(*given, "--map", tmp_path / "maps").exit_code != 0
+    monkeypatch.undo()
+    first = (tmp_path / "maps" / "a.png").read_bytes()
+    assert "begun with another map" in str(command(*given, "--map", tmp_path / "others").exception)
+    result = command(*given, "--map", tmp_path / "maps")
+    assert (result.exit_code, result.stderr) == (0, "1 records were there already\n")
+    assert (tmp_path / "maps" / "a.png").read_bytes() == first and (tmp_path / "maps" / "a_2.png").exists()
+
+
+def test_what_is_in_the_way_is_told_before_a_model_is_loaded(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    given = (files[0], "--model", "none", "--output", tmp_path / "out.jsonl")
+    assert "is being written by another run" in str(command(*given).exception)
+    first.close(keep=True)
+    before = first.file.read_bytes()
+    assert "holds an unfinished run" in str(command(*given).exception)
+    assert "begun with another precision (None, now fp32)" in str(command(*given, "--resume").exception)
+    assert first.file.read_bytes() == before
+    nowhere = command(files[0], "--model", "none", "--output", Path(files[0]) / "out.jsonl")
+    assert "out.jsonl: cannot be written (Not a directory)" in str(nowhere.exception)
+    assert "no model is called 'none'" in str(command(files[0], "--model", "none").exception)
+
+
+def test_what_is_left_out_and_what_is_retried_is_told(many: Path, tiny_model: Path, tmp_path: Path) -> None:
+    given = ("--model", tiny_model, "--device", "cpu", "--output", tmp_path / "out.jsonl")
+    pictures = [many / "30.png", many / "31.png", many / "32.png"]
+
+    def write(journal: Journal, record: Assessment) -> None:
+        original(journal, record)
+        if journal._lines == 2:
+            raise KeyboardInterrupt
+
+    original = Journal.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "write", write)
+        assert command(*pictures, *given).exit_code != 0
+    result = command(*pictures[1:], *given, "--resume", "--retry-failed")
+    failed, resumed, unnamed = result.stderr.splitlines()
+    assert failed.startswith(f"failed: {many / '31.png'}") and resumed == "1 records were there already"
+    assert unnamed == "1 earlier records are left out: their pictures are not named any more"
+    assert [row["path"] for row in rows_of(tmp_path / "out.jsonl")] == [str(path) for path in pictures[1:]]
+    assert "--resume" in str(command(*pictures, *given, "--retry-failed").exception)
 
 
 def test_resume_needs_a_file(many: Path, tiny_model: Path) -> None:

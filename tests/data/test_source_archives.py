@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
 import tarfile
@@ -108,6 +109,29 @@ def test_what_is_no_plain_file_is_an_error_and_does_no_harm(tmp_path: Path, mode
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_members_of_one_name_and_of_odd_ones_are_all_read(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "s.tar"
+    odd = ["a.png", "./a.png", "b/../a.png", "line\nbreak.png", "\x1b[31m.png", "\udcff.png"]
+    write_tar(path, {name: IMAGES[number % 3] for number, name in enumerate(odd)}, mode)
+    found = list(members(str(path), LARGE))
+    assert [source.name for source in found] == [f"{path}/{name.removeprefix('./')}" for name in odd]
+    assert [source.read() for source in found] == [*IMAGES, *IMAGES] and len({source.stamp for source in found}) == 6
+
+
+@pytest.mark.parametrize("keys", [{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"GNU.sparse.map": "0,512"}])
+def test_a_sparse_member_is_not_filled(tmp_path: Path, keys: dict[str, str]) -> None:
+    entry = tarfile.TarInfo("hole.png")
+    entry.size = 512
+    entry.pax_headers = {**keys, "GNU.sparse.name": "hole.png", "GNU.sparse.realsize": str(1 << 40)}
+    with tarfile.open(tmp_path / "s.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(entry, io.BytesIO(b"1\n0\n512\n".ljust(512, b"\0")))
+    write_tar(tmp_path / "s.tar", {"a.png": IMAGES[0]}, "a")
+    hole, whole = members(str(tmp_path / "s.tar"), LARGE)
+    assert "hole.png: is no plain file in the archive; pack the pictures themselves" in error(hole)
+    assert whole.read() == IMAGES[0]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_truncated_archive_is_one_error_after_its_whole_members(tmp_path: Path, mode: str) -> None:
     whole = write_tar(tmp_path / "s.tar", {f"{number}.png": os.urandom(3000) for number in range(4)}, mode).read_bytes()
     cut = tmp_path / "cut.tar"
@@ -175,8 +199,8 @@ def test_random_damage_never_raises(tmp_path: Path, mode: str) -> None:
         for source in members(str(tmp_path / "b.tar"), LARGE):
             try:
                 source.read()
-            except Exception as caught:
-                assert isinstance(caught, ImageDecodeError | EOFError | OSError) or "zlib" in repr(caught)
+            except ImageDecodeError as caught:
+                assert "\n" not in str(caught)
 
 
 def test_headers_are_read_as_they_are_needed_and_not_remembered(tmp_path: Path, monkeypatch) -> None:
@@ -199,12 +223,12 @@ def test_a_reel_fails_fast_behind_its_damage() -> None:
             yield key, 1, lambda key=key: bytes([key])
         raise ImageDecodeError("is damaged here")
 
-    tape = Reel(play)  # type: ignore[arg-type]
+    tape = Reel(play, str)  # type: ignore[arg-type]
     for _ in range(3):
         with pytest.raises(ImageDecodeError, match="is damaged here"):
             tape.take(9)
     assert len(played) == 1
     assert [tape.take(key) for key in (5, 3, 7, 7)] == [b"\5", b"\3", b"\7", b"\7"]
     with pytest.raises(ImageDecodeError, match="is not where it was"):
-        Reel(lambda: (piece for piece in ()), 0).take(0)
+        Reel(lambda: (piece for piece in ()), str, 0).take(0)
     assert threading.active_count() < 50

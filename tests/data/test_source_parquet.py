@@ -46,6 +46,17 @@ def test_pictures_of_a_binary_column(tmp_path: Path, kind: pa.DataType) -> None:
     np.testing.assert_array_equal(decode(found[2]), decode(IMAGES[2]))
 
 
+def test_values_may_be_in_dictionaries(tmp_path: Path) -> None:
+    labels = pa.array(["a", "b", "a", "c"]).dictionary_encode()
+    given = pa.array([*IMAGES[:2], None, IMAGES[0]]).dictionary_encode()
+    struct = pa.StructArray.from_arrays([given, labels], ["bytes", "path"])
+    for number, columns in enumerate(({"image": given, "path": labels}, {"image": struct})):
+        found = list(rows(write(tmp_path / f"{number}.parquet", columns, row_group_size=3), LARGE))
+        assert [source.name[-1] for source in found] == ["a", "b", "a", "c"]
+        assert [found[row].read() for row in (3, 0, 1)] == [IMAGES[0], *IMAGES[:2]]
+        assert "has no bytes in its row" in error(found[2])
+
+
 def test_pictures_of_the_hub(tmp_path: Path) -> None:
     given = [{"bytes": data, "path": name} for data, name in zip(IMAGES, ("a/x.png", None, ""), strict=True)]
     given += [{"bytes": None, "path": "/etc/passwd"}, None, {"bytes": b"x" * (LARGE + 1), "path": "large.png"}]
@@ -100,6 +111,10 @@ def test_a_stamp_changes_with_the_file_and_differs_between_rows(tmp_path: Path) 
     [
         ({"image": ["a.png"], "mos": [1.0]}, r"found image \(string\), mos \(double\)"),
         ({"left": [b"x"], "right": [b"y"]}, r"found left \(binary\), right \(binary\)"),
+        ({"image": [[b"x"]]}, r"found image \(list<element: binary>\)"),
+        ({"image": [{"bytes": {"bytes": b"x"}}]}, r"found image \(struct<bytes: struct<bytes: binary>>\)"),
+        ({"image": pa.array([b"abcd"], pa.binary(4))}, r"found image \(fixed_size_binary\[4\]\)"),
+        ({"image": [None]}, r"found image \(null\)"),
         ({}, "found none"),
     ],
 )

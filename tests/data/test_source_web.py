@@ -14,9 +14,11 @@ import pytest
 from tests.data.archives import IMAGES
 from vlqa._version import __version__
 from vlqa.data.images import decode
-from vlqa.data.sources import web
+from vlqa.data.sources import connection
+from vlqa.data.sources.connection import is_public
 from vlqa.data.sources.find import PictureFinder
-from vlqa.data.sources.web import Limits, fetch, is_address, is_public
+from vlqa.data.sources.limits import Limits
+from vlqa.data.sources.web import fetch, is_address
 from vlqa.errors import ImageDecodeError
 
 LIMITS = Limits(1 << 16, answer_s=0.3, total_s=0.8)
@@ -134,7 +136,7 @@ def test_only_200_is_a_picture(server: str, status: int) -> None:
 def test_time_is_limited(server: str, path: str) -> None:
     start = time.monotonic()
     assert "did not answer within 0.3 s, or took longer than 0.8 s in all" in message(f"{server}/{path}")
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 5
 
 
 def test_size_is_limited(server: str) -> None:
@@ -157,6 +159,7 @@ def test_a_broken_answer_is_no_picture(server: str) -> None:
         ("http://[::1/x", "cannot be fetched"),
         ("http://" + "a" * 300 + "/x", "cannot be fetched"),
         ("http://a\r\nHost: b/x", "check the address"),
+        ("http://a\x0bb/x", "names no server"),
         ("file:///etc/passwd", "only http and https are fetched"),
         ("/etc/passwd", "only http and https are fetched"),
     ],
@@ -170,15 +173,12 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         assert "Connection refused" in message(f"http://127.0.0.1:{taken.getsockname()[1]}/x")
 
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(-2, "Name or service not known")
-
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert "there is no server of this name" in message("http://host.invalid/x")
 
 
 def test_certificates_are_checked(server: str) -> None:
-    context = web._context()
+    context = connection._context()
     assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
     assert "cannot be fetched" in message(server.replace("http", "https"))
 
@@ -211,5 +211,87 @@ def test_a_service_asks_no_private_network(server: str, monkeypatch: pytest.Monk
     with pytest.raises(ImageDecodeError, match="in a private network"):
         decode(source)
     # a public server may not lead into one either
-    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(connection, "is_public", lambda address: address == "127.0.0.1")
     assert "in a private network" in message(f"{server}/to/http://[::1]/x", closed)
+
+
+class Proxy(Handler):
+    """Answers for any server; a tunnel leads to itself."""
+
+    asked: list[tuple[str, str | None]] = []  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        self.asked.append((f"GET {self.path}", self.headers["Proxy-Authorization"]))
+        self.path = self.path.removeprefix("http://far.example")
+        super().do_GET()
+
+    def do_CONNECT(self) -> None:
+        self.asked.append((f"CONNECT {self.path}", self.headers["Proxy-Authorization"]))
+        if self.path.startswith("closed"):
+            return self.answer(403, b"")
+        self.send_response(200)
+        self.end_headers()
+        return None
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    Proxy.asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_a_proxy_of_the_environment_is_asked(server: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40ss@{proxy}")
+    assert fetch("http://far.example/a.png?x=ö", LIMITS) == IMAGES[0]
+    assert Proxy.asked == [("GET http://far.example/a.png?x=%C3%B6", "Basic bWU6cEBzcw==")]
+    assert fetch("http://far.example/hops/1", LIMITS) == IMAGES[0]
+    assert [asked for asked, _ in Proxy.asked[1:]] == [
+        f"GET http://far.example/{at}" for at in ("hops/1", "hops/0", "a.png")
+    ]
+    Proxy.asked.clear()
+    monkeypatch.setenv("no_proxy", "other.example,127.0.0.1")
+    assert fetch(f"{server}/a.png", LIMITS) == IMAGES[0] and not Proxy.asked
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert "there is no server of this name" in message("http://far.example/a.png")
+    assert not Proxy.asked
+
+
+def unknown(*_: object, **__: object) -> None:
+    raise socket.gaierror(-2, "Name or service not known")
+
+
+def test_a_proxy_tunnels_what_is_secret(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare:
+        def wrap_socket(self, connected: socket.socket, server_hostname: str) -> socket.socket:
+            assert server_hostname == "far.example"
+            return connected
+
+    monkeypatch.setenv("https_proxy", f"me:x@{proxy}")
+    assert "the proxy answered 403 Forbidden; check https_proxy" in message("https://closed.example/a.png")
+    assert "cannot be fetched" in message("https://far.example/a.png")  # it speaks no TLS
+    monkeypatch.setattr(connection, "_context", Bare)
+    monkeypatch.setattr(
+        connection, "HTTPSConnection", lambda host, port, context: connection.HTTPConnection(host, port)
+    )
+    Proxy.asked.clear()
+    assert fetch("https://far.example/a.png", LIMITS) == IMAGES[0]
+    assert Proxy.asked == [("CONNECT far.example:443", "Basic bWU6eA=="), ("GET /a.png", None)]
+
+
+@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://", "http://me:pa/ss@host:1"])
+def test_other_proxies_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", value)
+    assert "http_proxy is no proxy of the form http://host:port" in message("http://far.example/a.png")
+
+
+def test_a_service_asks_no_proxy(server: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could be sent into the private network that this machine must not ask."""
+    monkeypatch.setenv("http_proxy", f"http://{proxy}")
+    assert "in a private network, which is not asked" in message(f"{server}/a.png", Limits(1 << 16, private=False))
+    assert not Proxy.asked

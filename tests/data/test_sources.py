@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,34 @@ def test_lists_are_read_as_they_are_needed(here: Path) -> None:
     found = PictureFinder(endless).find(["-"])
     assert list(itertools.islice(found, 3)) == ["0.png", "1.png", "2.png"]
     assert next(endless.raw.lines) <= 4  # type: ignore[attr-defined]
+
+
+def test_a_list_of_another_kind_of_text_is_one_line() -> None:
+    for coding in ("utf-16", "utf-16-be"):
+        text = "\ufeff" if coding == "utf-16-be" else ""
+        with pytest.raises(ConfigError, match=r"^standard input is UTF-16 text; save it as UTF-8$"):
+            find("-", standard_input=f"{text}a.png\nb.png\n".encode(coding))
+    assert names(find("-", standard_input=b"\xff\xfea.png")) == [os.fsdecode(b"\xff\xfea.png")]
+
+
+def test_a_list_takes_no_memory_for_its_length() -> None:
+    class Long(io.RawIOBase):
+        left = 30_000
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:
+            lines = b"".join(b"folder/%d.jpg\r\n" % (self.left - number) for number in range(min(500, self.left)))
+            self.left -= 500
+            buffer[: len(lines)] = lines
+            return len(lines)
+
+    found = PictureFinder(io.BufferedReader(Long(), 1 << 16)).find(["-"])
+    tracemalloc.start()
+    count = sum(1 for _ in found)
+    assert count == 30_000 and tracemalloc.get_traced_memory()[1] < 1 << 19
+    tracemalloc.stop()
 
 
 def test_a_long_list_is_whole_at_the_borders_of_its_pieces() -> None:

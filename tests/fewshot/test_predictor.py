@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_limits
 
 import vlqa
 from tests.predictors.test_ensemble import TRUNK, both, views
@@ -17,6 +19,7 @@ from tests.tiny import CONVOLUTIONS, backbone, joint_prompts, pictures
 from vlqa.errors import CheckpointError, ConfigError, ImageWarning
 from vlqa.evaluation import srcc
 from vlqa.fewshot.predictor import FewShotPredictor
+from vlqa.fewshot.strangers import Strangers
 from vlqa.models.image_encoder import build_encoder
 from vlqa.predictors.multitask import MultitaskPredictor
 from vlqa.predictors.regression import RegressionPredictor
@@ -234,12 +237,12 @@ def test_preferences_order_pictures(below: Any, tmp_path: Path) -> None:
 
 
 def test_two_hundred_labels_take_less_than_two_seconds(rows: Any) -> None:
-    import time
-
     features = np.tile(rows, (2, 1))[:200] + np.random.default_rng(0).normal(size=(200, rows.shape[1]))
-    began = time.perf_counter()
-    FewShotPredictor(base()).fit_features(features, ratings(features))
-    assert time.perf_counter() - began < 2
+    FewShotPredictor(base()).fit_features(features[:60], ratings(features[:60]))  # imports
+    with threadpool_limits(1):  # threads that wait for each other on a busy machine count as busy
+        began = time.process_time()
+        FewShotPredictor(base()).fit_features(features, ratings(features))
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("given", [{"mos_std": [1.0] * 149}, {"groups": ["a"] * 149}, {"mos_std": ["wide"] * 150}])
@@ -414,3 +417,12 @@ def test_features_that_are_no_numbers(given: Any) -> None:
         few.fit_features(given, np.arange(len(given)))
     with pytest.raises(ConfigError, match="features must be numbers"):
         base().predict_features(given)
+
+
+def test_labelled_pictures_are_known_again(rows: Any) -> None:
+    strangers = Strangers.of(rows[:100].astype(np.float64), 0)
+    seen = rows.astype(np.float64) * (1 + 1e-6)
+    seen[[3, 120]] = np.nan
+    assert strangers.acquainted(seen).nonzero()[0].tolist() == [row for row in range(100) if row != 3]
+    twins = Strangers.of(np.ones((5, 4)), 0)  # whose limit is 0
+    assert twins.acquainted(np.array([[1.0, 1, 1, 1], [1, 1, 1, 1.1]])).tolist() == [True, False]

@@ -65,10 +65,12 @@ def photos(tmp_path: Path) -> list[Path]:
 def test_the_first_run_gives_what_embed_gives(photos, tmp_path) -> None:
     store = FeatureStore(tmp_path / "store")
     assert len(store) == 0 and not store.folder.exists()
-    seen: list[int] = []
-    found = store.features(quality(), photos, seen.append)
+    seen: list[tuple[int, bool]] = []
+    found = store.features(quality(), photos, lambda *told: seen.append(told))
     np.testing.assert_array_equal(found, quality().embed(photos))
-    assert (found.dtype, found.shape, len(store), seen) == (np.float32, (6, 16), 6, [0] * 6)
+    assert (found.dtype, found.shape, len(store), seen) == (np.float32, (6, 16), 6, [(0, False)] * 6)
+    store.features(quality(), photos, lambda *told: seen.append(told))
+    assert seen[6:] == [(0, True)] * 6
 
 
 def test_a_second_run_opens_no_picture(photos, tmp_path, monkeypatch) -> None:
@@ -221,11 +223,11 @@ def test_failures_are_rows_of_nan_and_are_tried_again(photos, tmp_path) -> None:
     store = FeatureStore(tmp_path / "store")
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
-    seen: list[int] = []
+    seen: list[tuple[int, bool]] = []
     with pytest.warns(ImageWarning, match=r"no features: .*bad\.png"):
-        found = store.features(quality(), [photos[0], bad, b"nothing", photos[1]], seen.append)
+        found = store.features(quality(), [photos[0], bad, b"nothing", photos[1]], lambda *told: seen.append(told))
     assert np.isnan(found).all(axis=1).tolist() == [False, True, True, False]
-    assert seen == [0, 1, 2, 2]
+    assert seen == [(0, False), (1, False), (2, False), (2, False)]
     Image.fromarray(pictures(1)[0]).save(bad)
     assert np.isfinite(store.features(quality(), [photos[0], bad])).all()
     with pytest.raises(VLQAError, match="no such file"):
@@ -256,8 +258,8 @@ def test_a_kill_between_shards_leaves_the_finished_ones(photos, tmp_path, monkey
 
 
 def test_ctrl_c_keeps_what_was_encoded(photos, tmp_path) -> None:
-    def stop(_: int) -> None:
-        seen.append(_)
+    def stop(failed: int, known: bool) -> None:
+        seen.append(failed)
         if len(seen) == 3:
             raise KeyboardInterrupt
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlqa.apps.progress import counted
-from vlqa.data.images import source_name
+from vlqa.data.complaints import named
 from vlqa.errors import ImageWarning, VLQAError
 from vlqa.fewshot.store import FeatureStore
 from vlqa.predictors.base import ImagePredictor
@@ -30,7 +30,7 @@ def features_of(
     Raises:
         VLQAError: every picture fails.
     """
-    with counted("encoding") as count:
+    with counted("encoding", total=len(paths)) as count:
         if store is not None:
             return store.features(predictor, paths, count)
         rows, failed = np.full((len(paths), predictor.width), np.nan, np.float32), 0
@@ -39,7 +39,7 @@ def features_of(
                 failed += 1
                 if failed == len(paths):
                     raise VLQAError(f"all {failed} images fail; the last: {' '.join(str(found).split())}")
-                warnings.warn(f"no features: {source_name(paths[number])}: {found}", ImageWarning, stacklevel=2)
+                warnings.warn(f"no features: {named(paths[number], found)}", ImageWarning, stacklevel=2)
             else:
                 rows[number] = found
             count(failed)

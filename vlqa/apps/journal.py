@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +31,18 @@ class Journal:
 
     A line is written whole and at once, so that whatever kills the run costs the records of pictures on their way, and
     at most half a line, which the next run cuts off. A picture whose name and stamp are there is not scored again; one
-    that changed, or whose stamp nobody knows and that failed, is, and its new record replaces the old one.
+    that changed, or whose stamp nobody knows and that failed, is, and its new record replaces the old one. At the end
+    records stand of the pictures that were named in the last run, as if it had been the only one.
 
     Args:
         file: of the journal.
         settings: what decides a record besides the picture, JSON-able; must be those of the run that is gone on with.
         resume: go on with a journal that is there.
+        retry_failed: score pictures that failed again, though they have not changed.
+        stamp: of a picture: what tells whether it has changed.
 
     Attributes:
-        resumed: records that were there.
+        resumed: records that were there and may stand.
         failed: records with an error that `rows` gave.
 
     Raises:
@@ -47,20 +50,33 @@ class Journal:
             process writes it, or it is no journal.
     """
 
-    def __init__(self, file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        retry_failed: bool = False,
+        stamp: Callable[[Picture], str | None] | None = None,
+    ) -> None:
         self.file = file
+        self._retry_failed = retry_failed
+        self._stamp = stamp or stamp_of
         self.resumed = self.failed = 0
         self._earlier: dict[bytes, bytes] = {}  # digest of a name → marks of its records that no picture has claimed
         self._outdated: set[bytes] = set()  # names given now, whose unclaimed records are of what they were before
         self._given: deque[str | None] = deque()
         self._settings = {_HEADER: _VERSION, **settings}
-        self._lines = 0
+        self._lines = self._earlier_lines = 0
         self._open: BinaryIO = file.open("r+b" if file.exists() else "x+b")
         try:
             _lock(self._open, file)
-            if file.stat().st_size:
-                self._read(resume)
-            else:
+            begun = _begun(self._open, file, self._settings, resume)
+            if begun:
+                self._read()
+            else:  # nothing is there, or what a run left that was killed before its first picture
+                self._open.seek(0)
+                self._open.truncate()
                 self._append(self._settings)
         except BaseException:
             self._open.close()
@@ -69,7 +85,7 @@ class Journal:
     def unscored(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """Those that need a record; `write` expects the records of just these, in this order."""
         for picture in pictures:
-            name, stamp = name_of(picture), stamp_of(picture)
+            name, stamp = name_of(picture), self._stamp(picture)
             if not self._is_done(name, stamp):
                 self._given.append(stamp)
                 yield picture
@@ -80,18 +96,26 @@ class Journal:
         self._lines += 1
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All records that stand, in the order in which they were written."""
+        """All records that stand, in the order in which they were written; `unscored` has given all pictures."""
         self._open.seek(0)
         self._open.readline()
         self.failed = 0
-        outdated = {name: self._earlier[name] for name in self._outdated}
+        unclaimed = dict(self._earlier)
         for number, line in enumerate(self._open):
             row = json.loads(line)
             stamp = row.pop(_STAMP)
-            if number < self.resumed and _take(outdated, _digest(row["path"]), _mark(stamp, row["error"])):
-                continue
+            if number < self._earlier_lines:
+                mark = self._mark(stamp, row["error"])
+                if _take(unclaimed, _digest(row["path"]), mark):
+                    continue
             self.failed += row["error"] is not None
             yield row
+
+    @property
+    def unnamed(self) -> int:
+        """Earlier records whose pictures `unscored` was not given: `rows` leaves them out."""
+        marks = sum(len(marks) for name, marks in self._earlier.items() if name not in self._outdated)
+        return marks // _DIGEST_BYTES
 
     def close(self, *, keep: bool) -> None:
         """End; remove the file unless it is kept and holds records."""
@@ -105,28 +129,7 @@ class Journal:
         (self._outdated.add if key in self._earlier else self._outdated.discard)(key)
         return done
 
-    def _read(self, resume: bool) -> None:
-        header = self._open.readline()
-        try:
-            settings = json.loads(header)
-            version = settings[_HEADER]
-        except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"{self.file} is in the way and no unfinished run of this vlqa; delete it") from None
-        if self._open.tell() == self.file.stat().st_size:  # it was killed before its first picture
-            self._open.seek(0)
-            self._open.truncate()
-            self._append(self._settings)
-            return
-        if not resume:
-            raise ConfigError(f"{self.file} holds an unfinished run; go on with it by --resume, or delete it")
-        if version != _VERSION:
-            raise ConfigError(f"{self.file} is of another version of vlqa; finish it with that, or delete it")
-        for name, value in self._settings.items():
-            if settings.get(name) != value:
-                raise ConfigError(
-                    f"{self.file} was begun with another {name} ({_short(settings.get(name))}, now {_short(value)}); "
-                    "finish it with that, or delete it"
-                )
+    def _read(self) -> None:
         end = self._open.tell()
         for line in self._open:
             try:
@@ -138,15 +141,54 @@ class Journal:
                 break
             end += len(line)
             self._lines += 1
+            self.resumed += error is None or not self._retry_failed
             key = _digest(name)
-            self._earlier[key] = self._earlier.get(key, b"") + _mark(stamp, error)
+            self._earlier[key] = self._earlier.get(key, b"") + self._mark(stamp, error)
         self._open.seek(end)
         self._open.truncate()
-        self.resumed = self._lines
+        self._earlier_lines = self._lines
+
+    def _mark(self, stamp: str | None, error: str | None) -> bytes:
+        """By which a record is found again: the digest of its stamp; of none where it is to be tried once more."""
+        passing = stamp is None or self._retry_failed
+        return _digest(_AGAIN if passing and error is not None else stamp)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         self._open.write(json.dumps(line, allow_nan=False).encode() + b"\n")  # ASCII: names may be no UTF-8
         self._open.flush()
+
+
+def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
+    """Raise what a `Journal` would, as far as the settings known so far tell, and change nothing."""
+    if file.exists():
+        with file.open("rb") as opened:
+            _lock(opened, file)
+            _begun(opened, file, settings, resume)
+
+
+def _begun(opened: BinaryIO, file: Path, settings: Mapping[str, Any], resume: bool) -> bool:
+    """Whether a file holds records that can be gone on with; it is read up to the first of them."""
+    header = opened.readline()
+    if not header:
+        return False
+    try:
+        begun = json.loads(header)
+        version = begun[_HEADER]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{file} is in the way and no unfinished run of this vlqa; delete it") from None
+    if opened.tell() == file.stat().st_size:
+        return False
+    if not resume:
+        raise ConfigError(f"{file} holds an unfinished run; go on with it by --resume, or delete it")
+    if version != _VERSION:
+        raise ConfigError(f"{file} is of another version of vlqa; finish it with that, or delete it")
+    for name, value in settings.items():
+        if begun.get(name) != value:
+            raise ConfigError(
+                f"{file} was begun with another {name} ({_short(begun.get(name))}, now {_short(value)}); "
+                "finish it with that, or delete it"
+            )
+    return True
 
 
 def stamp_of(picture: Picture) -> str | None:
@@ -164,11 +206,6 @@ def _digest(text: str | None) -> bytes:
     return hashlib.blake2b(
         ("" if text is None else f"={text}").encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES
     ).digest()
-
-
-def _mark(stamp: str | None, error: str | None) -> bytes:
-    """By which a record is found again: the digest of its stamp; of none where a failure may have been passing."""
-    return _digest(_AGAIN if stamp is None and error is not None else stamp)
 
 
 def _take(marks: dict[bytes, bytes], name: bytes, mark: bytes) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from vlqa.apps.pictures import file_name
+from vlqa.apps.pictures import file_name, name_of
 from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.errors import ConfigError, MissingExtraError
 from vlqa.predictors.quality_map import painted, window_map
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vlqa.data.sources.find import Picture
     from vlqa.predictors.base import ImagePredictor
     from vlqa.types import ImageLike
+
+Value = TypeVar("Value")
 
 _LONGEST = 200  # bytes of a name, which in an archive or an address may be longer than that of a file
 
@@ -57,7 +59,14 @@ class MapWriter:
         self.folder = folder
         self.predictor = predictor
         self._taken: set[str] = set()
+        self._names: dict[str, deque[str]] = {}
         self._given: dict[str, deque[_Kept]] = {}
+
+    def naming(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        """The same pictures, whose maps get names in this order, drawn now or in an earlier run."""
+        for picture in pictures:
+            self._names.setdefault(name_of(picture), deque()).append(self._name(picture))
+            yield picture
 
     def noting(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """The same pictures, of which those that are no files are kept until `write` is given their record."""
@@ -76,7 +85,7 @@ class MapWriter:
         """
         from matplotlib import pyplot
 
-        image = self._image(record.path)
+        image, name = self._image(record.path), _next(self._names, record.path)
         if record.error is not None or record.path is None or image is None:
             return None
         pixels = decode(image, max_pixels=self.predictor.reading.get("max_image_pixels", MAX_PIXELS))
@@ -93,25 +102,36 @@ class MapWriter:
         for axis in axes:
             axis.set_axis_off()
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
-        path = self.folder / f"{self._name(Path(file_name(record.path)).stem)}.png"
+        path = self.folder / f"{name or self._name(record.path)}.png"
         figure.savefig(path, dpi=100)
         pyplot.close(figure)
         return path
 
     def _image(self, name: str | None) -> ImageLike | None:
-        given = self._given.get(name or "")
-        if given is None:
-            return name
-        image = given.popleft().data
-        if not given:
-            del self._given[name or ""]
-        return image
+        kept = _next(self._given, name)
+        return name if kept is None else kept.data
 
-    def _name(self, stem: str) -> str:
-        stem = stem.replace("\0", "_").encode("utf-8", "surrogateescape")[:_LONGEST].decode("utf-8", "surrogateescape")
+    def _name(self, picture: Picture) -> str:
+        stem = (
+            Path(file_name(picture))
+            .stem.replace("\0", "_")
+            .encode("utf-8", "surrogateescape")[:_LONGEST]
+            .decode("utf-8", "surrogateescape")
+        )
         name, number = stem, 1
         while name in self._taken:
             number += 1
             name = f"{stem}_{number}"
         self._taken.add(name)
         return name
+
+
+def _next(queues: dict[str, deque[Value]], name: str | None) -> Value | None:
+    """Take the first of what waits for a name, None where nothing does."""
+    waiting = queues.get(name or "")
+    if waiting is None:
+        return None
+    first = waiting.popleft()
+    if not waiting:
+        del queues[name or ""]
+    return first

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
+from vlqa.data.complaints import one_line
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources.find import Picture, PictureFinder
 from vlqa.data.sources.web import is_address
@@ -28,7 +29,7 @@ def find_pictures(paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> Iterato
     """
 
     def warn(name: str) -> None:
-        where = "standard input" if name == "-" else name
+        where = "standard input" if name == "-" else one_line(name)
         typer.echo(f"warning: {where}: no pictures in it", err=True)
 
     standard_input = getattr(sys.stdin, "buffer", None)

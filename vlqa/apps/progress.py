@@ -4,33 +4,138 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import (
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
+from vlqa.data.sources.count import counts
 from vlqa.profiling import Profile
+
+Item = TypeVar("Item")
+
+_REFRESHED = 2  # times a second, so that showing costs a run nothing
+_WINDOW_S = 60.0
+_SETTLED_S = 5.0  # the first batch tells little of those that follow
+_STEPS, _REST = 64, 4  # the count beside a run rests after so many, for so many times what they took of a core
+
+
+class Tally:
+    """How far a run is, counted picture by picture.
+
+    Args:
+        total: pictures in all, where that is known; may be set later.
+        known: pictures that were done before: they count, but not for the rate.
+        clock: in seconds.
+    """
+
+    def __init__(self, total: int | None = None, known: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.known, self.clock = total, known, clock
+        self.new = self.failed = 0
+        self._began = clock()
+        self._marks = deque([(self._began, 0)])  # times, and what was new then
+
+    def __call__(self, failed: int, known: bool = False) -> None:
+        """Count a picture, with the number that failed so far; `known` is one that nothing had to be done for."""
+        if known:
+            self.known += 1
+        else:
+            self.new += 1
+        self.failed = failed
+
+    def begun(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same items; the first begins the time: what passed before, as the search for it, measures nothing."""
+        rest = iter(items)
+        for item in rest:
+            self._began = self.clock()
+            self._marks = deque([(self._began, self.new)])
+            yield item
+            break
+        yield from rest
+
+    def __str__(self) -> str:
+        """As "12 of 900 images, 1 failed, 3.4/s, 0:04:21 left"; what is not known yet is left out."""
+        rate, done = self._rate(), self.known + self.new
+        known = self.total is not None and self.total >= done
+        told = f"{done}{f' of {self.total}' if known else ''} images, {self.failed} failed, "
+        told += f"{rate:.1f}/s" if rate else "…"
+        left = (self.total or 0) - done
+        if rate and left > 0 and self.clock() - self._began >= _SETTLED_S:
+            told += f", {timedelta(seconds=round(left / rate))} left"
+        return told
+
+    def _rate(self) -> float:
+        """New pictures a second: of the last minute, or where it had none, from the beginning."""
+        now, new = self.clock(), self.new
+        while len(self._marks) > 1 and now - self._marks[1][0] > _WINDOW_S:
+            self._marks.popleft()
+        self._marks.append((now, new))
+        at, before = self._marks[0]
+        if new == before:
+            at, before = self._began, 0
+        return (new - before) / (now - at) if now > at else 0.0
+
+
+class _Told(ProgressColumn):
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(Column(no_wrap=True))
+        self.tally = tally
+
+    def render(self, task: Task) -> Text:
+        return Text(str(self.tally))
 
 
 @contextlib.contextmanager
-def counted(what: str) -> Iterator[Callable[[int], None]]:
-    """A function to call after each image with the number that failed so far; shown on a terminal only."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:.0f} images, {task.fields[failed]} failed, {task.fields[rate]}/s"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(what, total=None, failed=0, rate="…")
+def counted(what: str, *, inputs: Sequence[str] = (), total: int | None = None, known: int = 0) -> Iterator[Tally]:
+    """A tally to call after each image; shown on a terminal only.
 
-        def count(failed: int) -> None:
-            elapsed = progress.tasks[0].elapsed or 0.0
-            rate = f"{(progress.tasks[0].completed + 1) / elapsed:.1f}" if elapsed else "…"
-            progress.update(task, advance=1, failed=failed, rate=rate)
+    Args:
+        what: is done.
+        inputs: of a command; their pictures are counted meanwhile, for the time that is left.
+        total: number of pictures, where it is known.
+        known: see `Tally`.
+    """
+    tally, shown, end = Tally(total, known), sys.stderr.isatty(), threading.Event()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), _Told(tally), TimeElapsedColumn())
+    if shown and inputs:
+        threading.Thread(target=_count, args=(inputs, tally, end), name="vlqa-count", daemon=True).start()
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, disable=not shown, transient=True, refresh_per_second=_REFRESHED
+    ) as progress:
+        progress.add_task(what, total=None)
+        try:
+            yield tally
+        finally:
+            end.set()
 
-        yield count
+
+def _count(inputs: Sequence[str], tally: Tally, end: threading.Event) -> None:
+    """Tell a tally how many pictures inputs name, unless that is not known before they are read, or the run ends."""
+    found, rested = 0, time.thread_time()
+    with contextlib.suppress(Exception):  # of what cannot be counted only the rate is shown; the run tells errors
+        for step, more in enumerate(counts(inputs), 1):
+            found += more
+            if step % _STEPS == 0:
+                if end.wait(_REST * (time.thread_time() - rested)):
+                    return
+                rested = time.thread_time()
+        tally.total = found
 
 
 @contextlib.contextmanager

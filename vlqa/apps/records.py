@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from vlqa.apps.journal import Journal
-from vlqa.artifacts import atomic_write
+from vlqa.apps.journal import Journal, check_journal, stamp_of
+from vlqa.artifacts import atomic_write, check_writable
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Patch
 
@@ -30,10 +30,11 @@ class Output:
 
     Attributes:
         resumed: records that were there: none.
+        unnamed: of these, without a picture that is named now: none.
         failed: records with an error.
     """
 
-    resumed = 0
+    resumed = unnamed = 0
 
     def __init__(self, write: Write) -> None:
         self.failed = 0
@@ -58,6 +59,8 @@ def open_output(
     *,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
+    retry_failed: bool = False,
+    stamp: Callable[[Picture], str | None] = stamp_of,
 ) -> Iterator[Output | Journal]:
     """Where the records of a run go.
 
@@ -71,6 +74,8 @@ def open_output(
         record: what is written, an `Assessment` or an `Explanation`, whose fields are the columns.
         settings: what decides a record besides the picture; see `Journal`.
         resume: go on with a broken run.
+        retry_failed: see `Journal`.
+        stamp: see `Journal`.
 
     Raises:
         ConfigError: the file cannot be written, or there is a journal that cannot be gone on with.
@@ -81,17 +86,15 @@ def open_output(
             yield Output(write)
         return
     try:
-        if (
-            output.exists() and not output.is_file()
-        ):  # asked as it is named: a pipe behind /dev/stdout has no other name
+        if _is_device(output):
             with output.open("wb") as device, _writer(format, device, scale, fields) as write:
                 yield Output(write)
             return
         target = output.resolve()  # through links, which stay
         target.parent.mkdir(parents=True, exist_ok=True)
-        journal = Journal(journal_of(target), settings or {}, resume=resume)
+        journal = Journal(journal_of(target), settings or {}, resume=resume, retry_failed=retry_failed, stamp=stamp)
     except OSError as error:
-        raise ConfigError(f"--output {output}: cannot be written ({error.strerror})") from None
+        raise _unwritable(output, error) from None
     try:
         yield journal
         with atomic_write(target) as file, _writer(format, file, scale, fields) as write:
@@ -103,10 +106,29 @@ def open_output(
     journal.close(keep=False)
 
 
+def check_output(output: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
+    """Raise what `open_output` would, as far as it can be told before a model is loaded."""
+    try:
+        if not _is_device(output):
+            check_writable(output.resolve().parent)
+            check_journal(journal_of(output), settings, resume=resume)
+    except OSError as error:
+        raise _unwritable(output, error) from None
+
+
 def journal_of(output: Path) -> Path:
     """Where the records of a file are until all are there."""
     target = output.resolve()
     return target.with_name(f"{target.name}.partial")
+
+
+def _is_device(output: Path) -> bool:
+    """Asked as it is named: a pipe behind /dev/stdout has no other name."""
+    return output.exists() and not output.is_file()
+
+
+def _unwritable(output: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--output {output}: cannot be written ({error.strerror}); name another place")
 
 
 @contextlib.contextmanager

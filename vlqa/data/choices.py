@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlqa.data.sources.web import is_address
 from vlqa.data.table import read_table
 from vlqa.errors import ManifestError
+from vlqa.types import Source
 
 _COLUMNS = ("path_a", "path_b", "preferred")
 _WORDS = ("a", "b", "tie")
@@ -18,14 +21,25 @@ class Choices:
     """Pairs of pictures and which looked better.
 
     Attributes:
-        first: paths of the pictures a.
-        second: paths of the pictures b.
+        images: folder that paths start from.
+        first: the pictures a, as the file writes them.
+        second: the pictures b.
         preferred: "a", "b" or "tie".
     """
 
-    first: tuple[Path, ...]
-    second: tuple[Path, ...]
+    images: Path
+    first: tuple[str, ...]
+    second: tuple[str, ...]
     preferred: tuple[str, ...]
+
+    @property
+    def pictures(self) -> dict[str, Path | Source]:
+        """Each picture once, by its name, as `Manifest.pictures`."""
+        from vlqa.data.sources.find import PictureFinder  # imports decoders, which reading labels does without
+
+        finder = PictureFinder()
+        names = dict.fromkeys([*self.first, *self.second])
+        return {name: finder.elsewhere(name, self.images) or self.images / name for name in names}
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Choices:
@@ -59,9 +73,13 @@ class Choices:
                 raise table.error(line, f"{first} is compared with itself; remove the row")
             if preferred.lower() not in _WORDS:
                 raise table.error(line, f"preferred must be a, b or tie, found {preferred!r}")
-        columns = list(zip(*(cells for _, cells in rows), strict=True))
-        paths = [tuple(root / name for name in names) for names in columns[:2]]
-        return cls(paths[0], paths[1], tuple(word.lower() for word in columns[2]))
+        columns = [tuple(cells[place] for _, cells in rows) for place in range(3)]
+        return cls(root, _plain(columns[0]), _plain(columns[1]), tuple(word.lower() for word in columns[2]))
+
+
+def _plain(names: Iterable[str]) -> tuple[str, ...]:
+    """The same names, one a picture: `./a.jpg` is `a.jpg`."""
+    return tuple(name if is_address(name) else str(Path(name)) for name in names)
 
 
 def holds_choices(path: str | os.PathLike[str]) -> bool:

@@ -60,6 +60,12 @@ def refusal(image: object, error: Exception) -> ImageDecodeError:
     return ImageDecodeError(one_line(f"{call(image)}: {describe_error(error)}"))
 
 
+def named(image: object, error: object) -> str:
+    """An error in one line that names its picture, whether the message does so already or not."""
+    name, message = one_line(call(image)), one_line(" ".join(str(error).split()))
+    return message if name in message else f"{name}: {message}"
+
+
 def one_line(message: str) -> str:
     """Escape what would break the line or the terminal: newlines, control and bidi characters, surrogates."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

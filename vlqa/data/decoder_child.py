@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import importlib
 import mmap
-import os
 import pickle
 import signal
 import socket
@@ -19,22 +18,26 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlqa.data.complaints import refusal
+from vlqa.data.pixel_memory import PixelMemory
 from vlqa.errors import ImageDecodeError
 from vlqa.types import Pixels, Source
 
-if TYPE_CHECKING:
-    from vlqa.types import ImageLike
+REQUEST = struct.Struct("<QBB")
+"""Bytes of a request, which follow: a pickled pair of the name of its `Source`, or None, and the path or bytes; the
+number of the memory that its pixels go to; and 1 where the size that is enough is to be asked for."""
 
 REPLY = struct.Struct("<QQQ")
-"""Height and width, 0 where there is an error, and the bytes of its text, which follow."""
+"""Height and width, 0 where there is an error, and the bytes of its text, which follow; or `ASKS`."""
 
-LENGTH = struct.Struct("<Q")
-"""Of a request, which follows: a pickled pair of the name of its `Source`, or None, and the path or bytes."""
+ASKS = 2**64 - 1
+"""In place of the bytes of a text: of a picture of this size, how much is enough?"""
+
+SIZE = struct.Struct("<QQ")
+"""The answer: height and width."""
 
 _BYTES_PER_PIXEL = 32  # measured, at 40 megapixels: 6 for JPEG, 10 AVIF, 17 WebP; beside the file, see `most_bytes`
 _BYTES_BESIDES = 512 << 20  # metadata and the tiles of colour conversion
@@ -42,40 +45,12 @@ _GRACE_S = 1  # the parent's own timeout comes first
 _PR_SET_DUMPABLE = 4
 
 
-class PixelMemory:
-    """Memory that two processes share, as large as the largest picture that went through it.
-
-    Copying into pages that are there and out of them takes 9 ms for 12 megapixels; handing over new memory for each
-    picture, with one copy less, takes 23 ms.
-
-    Args:
-        descriptor: of a file without a name.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._bytes = np.empty(0, np.uint8)
-
-    def picture(self, height: int, width: int) -> Pixels:
-        """Its first bytes as one picture, grown where they are too few."""
-        size = height * width * 3
-        if len(self._bytes) < size:
-            if os.fstat(self.descriptor).st_size < size:
-                os.ftruncate(self.descriptor, size)
-            self._bytes = np.frombuffer(mmap.mmap(self.descriptor, size), np.uint8)
-        return self._bytes[:size].reshape(height, width, 3)
-
-    def forget(self) -> None:
-        """Let go of the memory; a new call of `picture` takes hold of it again."""
-        self._bytes = np.empty(0, np.uint8)
-
-
-def main(socket_number: str, memory_number: str, function: str, max_pixels: str, timeout_s: str) -> None:
+def main(socket_number: str, memories: str, function: str, max_pixels: str, timeout_s: str) -> None:
     """Serve requests on a socket until its other end closes.
 
     Args:
         socket_number: file descriptor of the socket.
-        memory_number: of the memory that pixels go through.
+        memories: file descriptors of the memories that pixels go to, joined by commas.
         function: dotted name of what decodes, `decode` of `vlqa.data.images` but for tests.
         max_pixels: handed to it; also sets how much memory this process may take.
         timeout_s: seconds after which the process ends itself, in case its parent is no longer there to do it.
@@ -83,20 +58,22 @@ def main(socket_number: str, memory_number: str, function: str, max_pixels: str,
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     warnings.simplefilter("ignore")
-    memory = PixelMemory(int(memory_number))
+    shared = [PixelMemory(int(number)) for number in memories.split(",")]
     with socket.socket(fileno=int(socket_number)) as channel:
         try:
             module, _, name = function.rpartition(".")
-            decode = getattr(importlib.import_module(module), name)
+            decode = partial(getattr(importlib.import_module(module), name), max_pixels=int(max_pixels))
             _confine(int(max_pixels))
         except Exception as error:
             return channel.sendall(_refused(f"{type(error).__name__}: {error}"))
         channel.sendall(REPLY.pack(0, 0, 0))  # nothing is wrong: ready
         with contextlib.suppress(EOFError, OSError):  # the parent is gone
             while True:
-                request = receive(channel, *LENGTH.unpack(receive(channel, LENGTH.size)))
+                length, number, asks = REQUEST.unpack(receive(channel, REQUEST.size))
+                request = receive(channel, length)
                 signal.setitimer(signal.ITIMER_REAL, float(timeout_s) + _GRACE_S)
-                channel.sendall(_answer(request, partial(decode, max_pixels=int(max_pixels)), memory))
+                enough = partial(_ask, channel) if asks else None
+                channel.sendall(_answer(request, partial(decode, enough=enough), shared[number]))
                 signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -115,12 +92,20 @@ def receive(channel: socket.socket, length: int) -> bytes:
     return bytes(data)
 
 
-def _answer(request: bytes, decode: Callable[[ImageLike], Pixels], memory: PixelMemory) -> bytes:
+def _ask(channel: socket.socket, height: int, width: int) -> tuple[int, int]:
+    channel.sendall(REPLY.pack(height, width, ASKS))
+    least: tuple[int, int] = SIZE.unpack(receive(channel, SIZE.size))
+    return least
+
+
+def _answer(request: bytes, decode: Callable[..., Pixels], memory: PixelMemory) -> bytes:
     name, given = pickle.loads(request)
     image = given if name is None else Source(name, lambda: given)
     try:
-        pixels = decode(image)
-        np.copyto(memory.picture(*pixels.shape[:2]), pixels)
+        pixels = decode(image, room=memory.room)
+        place = memory.picture(*pixels.shape[:2])
+        if place.ctypes.data != pixels.ctypes.data:
+            np.copyto(place, pixels)
     except ImageDecodeError as error:
         return _refused(str(error))
     except Exception as error:

@@ -1,8 +1,7 @@
 """Decoding in child processes: a picture that crashes its decoder, or never ends, costs itself and nothing else.
 
-Pixels come back through shared memory. PIL images and arrays are pixels already and stay in this process. Measured on
-two cores, one thread, alternating with the plain road: JPEGs of 0.3, 0.8 and 12 megapixels take 1.15 to 1.25 times as
-long to decode; a process takes 0.15 s to start where nothing else runs.
+Pixels come back in shared memory. PIL images and arrays are pixels already and stay in this process. JPEGs of 0.8
+megapixels take 1.09 times as long to decode (benchmarks/isolation.py); a process starts in 0.15 s or more.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ import pickle
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from vlqa.data.complaints import call, one_line, refusal
 from vlqa.data.decoder_process import DecoderProcess
-from vlqa.data.images import MAX_PIXELS, decode, source_name
+from vlqa.data.images import MAX_PIXELS, Enough, decode, source_name
 from vlqa.errors import ConfigError, ImageDecodeError, VLQAError
 from vlqa.types import Pixels, Source
 
@@ -55,8 +55,12 @@ class IsolatedDecoder:
         self._lock = threading.Lock()
         self._closed = False
 
-    def __call__(self, image: ImageLike) -> Pixels:
+    def __call__(self, image: ImageLike, enough: Enough | None = None) -> Pixels:
         """The pixels of one picture, as `decode` gives them.
+
+        Args:
+            image: as of `decode`.
+            enough: as of `decode`; called in this process.
 
         Raises:
             ImageDecodeError: what `decode` raises; or the decoder crashed, or took too long, in one line.
@@ -64,14 +68,13 @@ class IsolatedDecoder:
         """
         if not isinstance(image, Source | str | os.PathLike | bytes | bytearray | memoryview):
             return decode(image, max_pixels=self.max_pixels)
-        request = _request(image)
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
+        request = _Request(image, _packed(image), enough)
+        child = self._take()
         if child is not None:
             with contextlib.suppress(_CrashError):  # of an earlier picture's doing, perhaps: one more try in a new one
-                return self._decode(child, image, request)
+                return self._decode(child, request)
         try:
-            return self._decode(self._start(), image, request)
+            return self._decode(self._start(), request)
         except _CrashError as crash:
             raise ImageDecodeError(one_line(f"{call(image)}: {crash}")) from None
 
@@ -84,6 +87,14 @@ class IsolatedDecoder:
             child.process.kill()
         for child in idle:
             self._end(child)
+
+    def _take(self) -> DecoderProcess | None:
+        """A process that waits for work, before others one whose last picture nobody holds."""
+        with self._lock:
+            child = max(self._idle, key=lambda idle: idle.lends, default=None)
+            if child is not None:
+                self._idle.remove(child)
+            return child
 
     def _start(self) -> DecoderProcess:
         with self._lock:
@@ -101,19 +112,19 @@ class IsolatedDecoder:
             raise
         return child
 
-    def _decode(self, child: DecoderProcess, image: ImageLike, request: bytes) -> Pixels:
+    def _decode(self, child: DecoderProcess, request: _Request) -> Pixels:
         try:
-            pixels = child.decode(request)
+            pixels = child.decode(request.data, None if request.enough is None else request.tell)
         except ImageDecodeError:
             self._release(child)
             raise
         except TimeoutError:
             self._end(child)
-            raise self._overrun(image) from None
+            raise self._overrun(request.image) from None
         except (EOFError, OSError) as error:
             status = self._end(child, kill=False)
             if status == -signal.SIGALRM:  # its own clock, where this process is held up
-                raise self._overrun(image) from None
+                raise self._overrun(request.image) from None
             raise _CrashError(_describe_end(status)) from error
         except BaseException:  # Ctrl-C: its answer would be taken for the next picture's
             self._end(child)
@@ -142,7 +153,22 @@ class _CrashError(Exception):
     """The process ended before it answered; the message says how."""
 
 
-def _request(image: Source | str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+@dataclass(frozen=True)
+class _Request:
+    image: ImageLike
+    data: bytes
+    enough: Enough | None
+
+    def tell(self, height: int, width: int) -> tuple[int, int]:
+        """What is enough of a picture of this size."""
+        assert self.enough is not None
+        try:
+            return self.enough(height, width)
+        except Exception as error:
+            raise refusal(self.image, error) from error
+
+
+def _packed(image: Source | str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
     name = source_name(image)  # type: ignore[arg-type]
     try:
         given = image.read() if isinstance(image, Source) else image if name is None else name

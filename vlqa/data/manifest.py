@@ -17,6 +17,7 @@ import numpy.typing as npt
 from vlqa.data.label_columns import OPTIONAL, frozen, read_columns
 from vlqa.data.table import Table, read_table
 from vlqa.errors import ManifestError
+from vlqa.types import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +163,18 @@ class Manifest:
             raise ManifestError(f"{self.source}: a column 'fold' with two values or more is needed")
         for number in self.folds:
             yield number, self.subset(self.fold != number), self.subset(self.fold == number)
+
+    @property
+    def pictures(self) -> list[Path | Source]:
+        """Each picture as predictors take it: its path, or a `Source` of what is no file of its own.
+
+        A name such as `shard.tar/00001.jpg` or `https://host/a.jpg` is what records of `vlqa score` and lists of
+        `vlqa select` call the member of an archive, the row of a Parquet file or a picture on the web.
+        """
+        from vlqa.data.sources.find import PictureFinder  # imports decoders, which reading labels does without
+
+        finder = PictureFinder()
+        return [finder.elsewhere(name, self.images) or path for name, path in zip(self.names, self.paths, strict=True)]
 
     def missing_files(self) -> tuple[Path, ...]:
         """Paths at which there is no file."""

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlqa import artifacts
+from vlqa.data.complaints import named
 from vlqa.data.images import MAX_PIXELS, decode, source_name
 from vlqa.data.sources.ahead import read_ahead
 from vlqa.errors import CheckpointError, ConfigError, ImageWarning, VLQAError
@@ -96,14 +97,14 @@ class FeatureStore:
         return len(known)
 
     def features(
-        self, predictor: ImagePredictor, images: Images, progress: Callable[[int], None] | None = None
+        self, predictor: ImagePredictor, images: Images, progress: Callable[[int, bool], None] | None = None
     ) -> npt.NDArray[np.float32]:
         """What `predictor.embed` gives, from the store where it has it; what is missing is encoded and added.
 
         Args:
             predictor: whose features.
             images: as for `predict`; a file is known by its path, size and time of change, all else by its bytes.
-            progress: called after each image with the number that failed so far.
+            progress: called after each image with the number that failed so far, and whether it was known.
 
         Returns:
             (n, d) float32; a row of NaN, with an `ImageWarning`, for an image that fails.
@@ -116,8 +117,8 @@ class FeatureStore:
         for found in self.stream(predictor, images, progress):
             if found.error is not None:
                 failures.append(found.error)
-                where = "" if found.path is None or found.path in str(found.error) else f"{found.path}: "
-                warnings.warn(f"no features: {where}{_one_line(found.error)}", ImageWarning, stacklevel=2)
+                told = _one_line(found.error) if found.path is None else named(found.path, found.error)
+                warnings.warn(f"no features: {told}", ImageWarning, stacklevel=2)
             rows.append(np.full(predictor.width, np.nan, np.float32) if found.features is None else found.features)
         if failures and len(failures) == len(rows):
             raise (
@@ -133,7 +134,7 @@ class FeatureStore:
         return self._rows(self._sources(predictor), digests)
 
     def stream(
-        self, predictor: ImagePredictor, images: Images, progress: Callable[[int], None] | None = None
+        self, predictor: ImagePredictor, images: Images, progress: Callable[[int, bool], None] | None = None
     ) -> Iterator[StoredRow]:
         """As `features`, one row at a time, in order; images may be a generator, read some thousands ahead."""
         if predictor.reading.get("fast_decode"):
@@ -142,18 +143,18 @@ class FeatureStore:
         failed, waiting, held = 0, set[bytes | int](), 0
         block: list[_Picture] = []
 
-        def count(error: VLQAError | None) -> None:
+        def count(error: VLQAError | None, known: bool = False) -> None:
             nonlocal failed
             failed += error is not None
             if progress is not None:
-                progress(failed)
+                progress(failed, known)
 
         for image in read_ahead(as_iterable(images)):
             picture = self._identify(image, predictor.reading.get("max_image_pixels", MAX_PIXELS))
             block.append(picture)
             if picture.key in waiting or all(picture.digest in source for source in sources):
                 picture.image = None
-                count(None)
+                count(None, known=True)
             else:
                 waiting.add(picture.key)
                 held += picture.held

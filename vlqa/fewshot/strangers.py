@@ -11,6 +11,8 @@ from vlqa.fewshot.heads import Matrix, Vector, squared_distances
 _NEIGHBOURS = 3
 _KEPT = 2000
 _SPREADS = 4.0
+_SAME, _ROUNDING = 0.02, 1e-5  # of the limit and of a row's length: features of one picture differ by rounding alone
+_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class Strangers:
         """(m,) distance of each row of features (m, d)."""
         apart = squared_distances(features, self.known.astype(np.float64))
         return _mean_of_nearest(apart, min(_NEIGHBOURS, len(self.known)))
+
+    def acquainted(self, features: Matrix) -> np.ndarray:
+        """(m,) whether each picture is a labelled one itself, or the same to the encoder; `known` may be a sample."""
+        same = np.zeros(len(features), bool)
+        known = self.known.astype(np.float64)
+        for start in range(0, len(features), _BLOCK):
+            rows = features[start : start + _BLOCK]
+            nearest = np.sqrt(squared_distances(rows, known).min(axis=1))  # NaN for a row of NaN
+            lengths = np.linalg.norm(rows, axis=1)
+            same[start : start + _BLOCK] = nearest <= np.maximum(_SAME * self.limit, _ROUNDING * lengths)
+        return same
 
     def __call__(self, features: Matrix) -> np.ndarray:
         """(m,) whether each picture is a stranger, as is one without features, a row that is not finite."""

@@ -41,8 +41,6 @@ def common_options(name: str, own: Iterable[str], options: Mapping[str, Any]) ->
 
 def _check_isolation(common: Mapping[str, Any]) -> None:
     isolate, timeout = common.get("isolate", False), common.get("decode_timeout", 1)
-    if isolate and common.get("fast_decode"):
-        raise ConfigError("isolate decodes pictures whole; leave fast_decode or isolate out")
     if not isinstance(isolate, bool):
         raise ConfigError(f"isolate must be True or False, not {isolate!r}")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _DAY_S:

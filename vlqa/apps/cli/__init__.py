@@ -59,7 +59,7 @@ def main() -> None:
     try:
         app()
     except VLQAError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {_one_line(error)}", err=True)
         sys.exit(WRONG_USE)
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,4 +84,10 @@ def _open_standard_streams() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(f"warning: {_one_line(message)}", err=True)
+
+
+def _one_line(message: object) -> str:
+    from vlqa.data.complaints import one_line  # imports decoders, which most commands' help does without
+
+    return one_line(" ".join(str(message).split()))

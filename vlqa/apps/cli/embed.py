@@ -46,6 +46,7 @@ def embed(
     from vlqa import load
     from vlqa.apps.pictures import at_least_one, find_pictures
     from vlqa.apps.progress import counted
+    from vlqa.data.complaints import named
     from vlqa.fewshot.store import FeatureStore
 
     store = FeatureStore(output)
@@ -62,11 +63,11 @@ def embed(
         **own,
     )
     new = known = failed = 0
-    with counted("encoding") as count:
+    with counted("encoding", inputs=paths) as count:
         for row in store.stream(predictor, at_least_one(find_pictures(paths, max_image_pixels)), count):
             if row.error is not None:
                 failed += 1
-                typer.echo(f"failed: {' '.join(str(row.error).split())}", err=True)
+                typer.echo(f"failed: {named(row.path, row.error)}", err=True)
             elif row.new:
                 new += 1
             else:

@@ -58,8 +58,11 @@ def evaluate(
       vlqa evaluate labels.csv --images photos/ --model liqe --weights LIQE.pt --json
       vlqa evaluate labels.csv --features store/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
-    from vlqa import Manifest, load
+    import numpy as np
+
+    from vlqa import FewShotPredictor, Manifest, load
     from vlqa import evaluate as compare
+    from vlqa.apps.features import features_of
     from vlqa.apps.progress import counted
     from vlqa.fewshot.rescore import check_scores_from_features
     from vlqa.fewshot.store import FeatureStore
@@ -73,13 +76,18 @@ def evaluate(
     predictor = load(
         model, weights=weights, prompts=prompts, device=device, precision=precision.value, batch_size=batch_size, **own
     )
-    with counted("scoring") as count:
-        if features is None:
+    if features is None and not isinstance(predictor, FewShotPredictor):
+        with counted("scoring", total=len(manifest)) as count:
             result = compare(predictor, manifest, progress=count)
-        else:
-            check_scores_from_features(predictor)
-            rows = FeatureStore(features).features(predictor, manifest.paths, count)
-            result = compare(predictor, manifest, features=rows)
+    else:
+        check_scores_from_features(predictor)
+        rows = features_of(predictor, manifest.pictures, None if features is None else FeatureStore(features))
+        result = compare(predictor, manifest, features=rows)
+        if isinstance(predictor, FewShotPredictor):
+            seen = int(predictor.fitted_.strangers.acquainted(rows.astype(np.float64)).sum())
+            told = f"{predictor.name} was fitted on {seen} of these {len(manifest)} pictures"
+            if seen:
+                typer.echo(f"warning: {told}, so that this says little of new ones; test it on others", err=True)
     if as_json:
         typer.echo(json.dumps({"model": predictor.name, "digest": predictor.digest[:16], **result.as_dict()}))
     else:

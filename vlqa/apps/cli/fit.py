@@ -133,9 +133,10 @@ def _fit_choices(few: FewShotPredictor, choices: Choices, store: FeatureStore | 
     """Fit on choices, and tell how many are ordered rightly; the features, of NaN for a picture that failed."""
     from vlqa.apps.features import features_of
 
-    row = {path: number for number, path in enumerate(dict.fromkeys([*choices.first, *choices.second]))}
-    features = features_of(few, list(row), store)
-    first, second = (features[[row[path] for path in paths]] for paths in (choices.first, choices.second))
+    pictures = choices.pictures
+    row = {name: number for number, name in enumerate(pictures)}
+    features = features_of(few, list(pictures.values()), store)
+    first, second = (features[[row[name] for name in names]] for names in (choices.first, choices.second))
     few.fit_preference_features(first, second, choices.preferred)
     told = f"{few.agreement_:.0%} of those left out, with their pictures, are ordered as people did"
     if math.isnan(few.agreement_):
@@ -166,7 +167,8 @@ def _fit_opinions(
     few.check_labels(manifest.mos, direction)  # before minutes of work on the pictures
     if adapts:
         check_adaptable(few, len(manifest) if count is None else count)
-    features = features_of(few, manifest.paths, store)
+    pictures = manifest.pictures
+    features = features_of(few, pictures, store)
     order = np.arange(len(manifest)) if count is None else np.random.default_rng(few.seed).permutation(len(manifest))
     chosen, rest = manifest.subset(order[:count]), order[len(order) if count is None else count :]
     labels: Any = {"mos_std": chosen.mos_std, "groups": chosen.group, "direction": direction}
@@ -175,10 +177,15 @@ def _fit_opinions(
         with stepping("adapting") as progress:
             below = few.predictor
             few = adapt_lora(
-                few, chosen.paths, chosen.mos, features=features[order[:count]], progress=progress, **labels
+                few,
+                [pictures[row] for row in order[:count].tolist()],
+                chosen.mos,
+                features=features[order[:count]],
+                progress=progress,
+                **labels,
             )
         if few.predictor is not below and len(rest):
-            unseen = features_of(few, [manifest.paths[row] for row in rest.tolist()], None)
+            unseen = features_of(few, [pictures[row] for row in rest.tolist()], None)
     else:
         few.fit_features(features[order[:count]], chosen.mos, **labels)
     opinions = manifest.mos[rest] if direction == "mos" else -manifest.mos[rest]

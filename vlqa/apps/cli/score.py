@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vlqa.apps.cli.inputs import Paths
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.types import Assessment, Explanation
-
-if TYPE_CHECKING:
-    from vlqa.data.sources.find import Picture
-    from vlqa.predictors.base import ImagePredictor
 
 SOME_FAILED = 1
 
@@ -93,7 +88,15 @@ def score(
         Path | None, typer.Option("--pristine", help="Statistics of `vlqa pristine`, for models that score by them.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run into --output that was killed; no picture twice.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run into --output that was killed: what has a record, be it an error, is not scored "
+            "again unless it changed. Records of pictures that are not named any more are left out.",
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: score pictures that failed again.")
     ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures of 224×224 an encoder call.")] = 32,
     fast_decode: Annotated[
@@ -128,19 +131,46 @@ def score(
     explain = explain or attributes is not None
     chosen = _format(format, output, explain)
     from vlqa import PromptSet, load
+    from vlqa.apps.finished import check_holds
+    from vlqa.apps.journal import stamp_of
     from vlqa.apps.maps import MapWriter
     from vlqa.apps.pictures import at_least_one, find_pictures
     from vlqa.apps.progress import counted, print_profile
-    from vlqa.apps.records import journal_of, open_output
+    from vlqa.apps.records import check_output, journal_of, open_output
+    from vlqa.apps.references import References
+    from vlqa.data.complaints import named
     from vlqa.fewshot.rescore import rescore
     from vlqa.fewshot.store import FeatureStore
     from vlqa.profiling import profiled, stage
 
     if resume and output is None:
         raise ConfigError("--resume goes on with a file; name it with --output")
+    if retry_failed and not resume:
+        raise ConfigError("--retry-failed is for what an earlier run has left; use it with --resume")
+    if explain and reference is not None:
+        raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
+    if fast_decode and (features is not None or maps is not None or explain):
+        raise ConfigError("--fast-decode looks at less than the picture; leave it or --features, --map, --explain out")
+    if features is not None and (reference is not None or maps is not None):
+        what = "--reference" if reference is not None else "--map"
+        raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
+    pictures = at_least_one(find_pictures(paths, max_image_pixels))
     if resume and output is not None and output.is_file() and not journal_of(output).exists():
+        check_holds(output, chosen.value, pictures, retry_failed=retry_failed)
         typer.echo(f"{output} is complete; to score again, delete it or leave --resume out", err=True)
         return
+    settings = {
+        "precision": precision.value,
+        "explain": explain,
+        "attributes": None if attributes is None else PromptSet.of(attributes).digest,
+        "reference": None if reference is None else str(reference),
+        "map": None if maps is None else str(maps.absolute()),
+        "max_image_pixels": max_image_pixels,
+        "fast_decode": fast_decode,
+    }
+    if output is not None:
+        check_output(output, settings, resume=resume)  # before the model is loaded
+    references = None if reference is None else References(reference)
     given = {"pristine": pristine, "adapter": adapter, "decode_timeout": decode_timeout}
     own = {name: value for name, value in given.items() if value is not None}
     predictor = load(
@@ -156,37 +186,23 @@ def score(
         isolate=isolate,
         **own,
     )
-    pictures = at_least_one(find_pictures(paths, max_image_pixels))
     draw = None if maps is None else MapWriter(maps, predictor)
-    if explain and reference is not None:
-        raise ConfigError("--explain tells nothing of a comparison; leave --reference or --explain out")
-    if fast_decode and (features is not None or maps is not None or explain):
-        raise ConfigError("--fast-decode looks at less than the picture; leave it or --features, --map, --explain out")
-    if features is not None and (reference is not None or maps is not None):
-        what = "--reference" if reference is not None else "--map"
-        raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
     store = None if features is None else FeatureStore(features)
     kind = Explanation if explain else Assessment
-    settings = {
-        "model": predictor.digest,
-        "precision": precision.value,
-        "explain": explain,
-        "attributes": None if attributes is None else PromptSet.of(attributes).digest,
-        "reference": None if reference is None else str(reference),
-        "max_image_pixels": max_image_pixels,
-        "fast_decode": fast_decode,
-    }
+    settings["model"] = predictor.digest
+    stamp = references.stamp if references else stamp_of
+    how: Any = {"settings": settings, "resume": resume, "retry_failed": retry_failed, "stamp": stamp}
     failed = 0
     with (
         profiled() if profile else contextlib.nullcontext() as spent,
-        open_output(chosen.value, output, predictor.scale, kind, settings=settings, resume=resume) as out,
-        counted("scoring") as count,
+        open_output(chosen.value, output, predictor.scale, kind, **how) as out,
+        counted("scoring", inputs=paths, known=out.resumed) as count,
     ):
-        unscored = out.unscored(pictures)
+        unscored = count.begun(out.unscored(pictures if draw is None else draw.naming(pictures)))
         if draw is not None:
             unscored = draw.noting(unscored)
-        if reference is not None:
-            records = _compared(predictor, unscored, reference)
+        if references is not None:
+            records = references.compared(predictor, unscored)
         elif store is not None:
             records = rescore(store, predictor, unscored, explain=explain, attributes=attributes)
         else:
@@ -197,7 +213,7 @@ def score(
                 try:
                     draw.write(record)
                 except VLQAError as error:
-                    typer.echo(f"warning: {record.path}: no map: {error}", err=True)
+                    typer.echo(f"warning: no map: {named(record.path, error)}", err=True)
             with stage("write"):
                 out.write(record)  # after its map: a picture with a record is not looked at again by --resume
             _echo_error(record, chosen, output)
@@ -206,22 +222,10 @@ def score(
         print_profile(spent)
     if resume:
         typer.echo(f"{out.resumed} records were there already", err=True)
+    if out.unnamed:
+        typer.echo(f"{out.unnamed} earlier records are left out: their pictures are not named any more", err=True)
     if out.failed:
         raise typer.Exit(SOME_FAILED)
-
-
-def _compared(predictor: ImagePredictor, pictures: Iterable[Picture], reference: Path) -> Iterator[Assessment]:
-    from vlqa.apps.pictures import file_name
-    from vlqa.predictors.regression import RegressionPredictor
-
-    if not isinstance(predictor, RegressionPredictor):
-        raise ConfigError(f"{predictor.name} compares with no reference; a full-reference regressor of contrique does")
-    if not reference.exists():
-        raise ConfigError(f"--reference {reference}: no such file or folder")
-    folder = reference.is_dir()
-    return predictor.assess_against(
-        (picture, reference / file_name(picture) if folder else reference) for picture in pictures
-    )
 
 
 def _format(format: Format | None, output: Path | None, explain: bool) -> Format:
@@ -244,6 +248,7 @@ def _format(format: Format | None, output: Path | None, explain: bool) -> Format
 
 
 def _echo_error(record: Assessment, format: Format, output: Path | None) -> None:
+    from vlqa.data.complaints import named
+
     if record.error is not None and (output is not None or format is not Format.TABLE):
-        named = record.path is None or record.path in record.error
-        typer.echo(f"failed: {record.error if named else f'{record.path}: {record.error}'}", err=True)
+        typer.echo(f"failed: {record.error if record.path is None else named(record.path, record.error)}", err=True)

@@ -128,15 +128,21 @@ def _check_unrated(output: Path) -> None:
 
 
 def _write(output: Path, chosen: list[Picture]) -> None:
-    """Paths relative to the file where they lie below it, as label files have them; names of what is no file."""
+    """Paths relative to the file where they lie below it, as label files have them; addresses as they are."""
     from vlqa.artifacts import atomic_write
+    from vlqa.data.sources.named import holder_of
+    from vlqa.data.sources.web import is_address
 
     home = output.resolve().parent
 
     def name(picture: Picture) -> str:
-        if isinstance(picture, Source):
-            return picture.name
-        path = Path(picture).resolve()
+        if not isinstance(picture, Source):
+            return seen_from_home(picture)
+        place = None if is_address(picture.name) else holder_of(picture.name)
+        return picture.name if place is None else f"{seen_from_home(place[0])}/{place[1]}"
+
+    def seen_from_home(given: str) -> str:
+        path = Path(given).resolve()
         return str(path.relative_to(home) if path.is_relative_to(home) else path)
 
     with atomic_write(output, "w") as file:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import os
 import tarfile
 import zlib
 from collections.abc import Generator, Iterator
@@ -16,56 +15,59 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from vlqa.data.complaints import describe_error
-from vlqa.data.files import identity, open_regular, open_unchanged
 from vlqa.data.formats import has_picture_suffix
+from vlqa.data.sources.content import Content, LocalContent
 from vlqa.data.sources.failing import failing
 from vlqa.data.sources.reel import Piece, Reel
 from vlqa.errors import ImageDecodeError
 from vlqa.types import Source
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
+GZIP = b"\x1f\x8b"
 
 _HEADER_BYTES = 1 << 16  # of one member: names and times; more is an attack on our memory
 _TAIL_BYTES = 1 << 20  # read behind the end mark of a gzipped archive, where its checksum is
 
 
-def members(path: str, most_bytes: int) -> Iterator[Source]:
+def members(path: str, most_bytes: int, content: Content | None = None) -> Iterator[Source]:
     """The pictures of an archive in its order, lazily: files with a picture's suffix that are not hidden.
 
     Args:
         path: of a tar archive, gzipped or not; its content decides, not its suffix.
         most_bytes: a larger member is a source that fails.
+        content: where it is read from; the file at its path where left out.
 
     Yields:
         Sources called `<path>/<member>`. A picture that is a link or a device is one that fails; of a damaged archive
         the members before the damage come, then one source of the archive's own name that fails.
     """
+    content = LocalContent(path) if content is None else content
     try:
-        with open_regular(path) as file:
-            yield from _listed(file, path, most_bytes)
+        with content.open() as file:
+            yield from _listed(file, path, most_bytes, content)
     except Exception as error:  # tarfile and gzip raise anything on hostile bytes
         yield failing(path, _describe(error))
 
 
-def _listed(file: BinaryIO, path: str, most_bytes: int) -> Iterator[Source]:
-    known, size = identity(file), os.fstat(file.fileno()).st_size
-    if size == 0:
+def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Iterator[Source]:
+    start = file.read(2)
+    if not start:
         raise ImageDecodeError("is empty; copy or download it again")
-    packed = file.read(2) == b"\x1f\x8b"
+    packed = start == GZIP
     file.seek(0)
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-    reel = Reel(functools.partial(_played, path, known))
+    reel = Reel(functools.partial(_played, content), _describe)
     last = None
     for entry in _entries(stream):
         if not _is_picture(entry):
             continue
         end = entry.offset_data + entry.size
-        name, stamp = f"{path}/{entry.name.removeprefix('./')}", f"{entry.offset_data}+{entry.size} of {known}"
+        name, stamp = f"{path}/{entry.name.removeprefix('./')}", f"{entry.offset_data}+{entry.size} of {content.known}"
         if not _is_plain(entry):
             kind = "a link" if entry.issym() or entry.islnk() else "no plain file"
             yield failing(name, f"is {kind} in the archive; pack the pictures themselves", stamp)
             continue
-        if not (_holds(stream, end) if packed else end <= size):
+        if not _holds(stream, end):
             raise EOFError
         if entry.size > most_bytes:
             yield failing(name, f"has {entry.size} bytes, more than the {most_bytes} allowed; unpack it first", stamp)
@@ -73,22 +75,22 @@ def _listed(file: BinaryIO, path: str, most_bytes: int) -> Iterator[Source]:
             last = entry.offset_data
             yield Source(name, functools.partial(reel.take, last), stamp)
         else:
-            yield Source(name, functools.partial(_read_part, path, known, entry.offset_data, entry.size), stamp)
+            yield Source(name, functools.partial(_read_part, content, entry.offset_data, entry.size), stamp)
     reel.last = last
     if packed:
         stream.read(_TAIL_BYTES)
 
 
-def _played(path: str, known: str) -> Generator[Piece]:
+def _played(content: Content) -> Generator[Piece]:
     """The pictures of a gzipped archive."""
-    with open_unchanged(path, known) as file, gzip.GzipFile(fileobj=file) as stream:
+    with content.open() as file, gzip.GzipFile(fileobj=file) as stream:
         for entry in _entries(cast(BinaryIO, stream)):
             if _is_picture(entry) and _is_plain(entry):
                 yield entry.offset_data, entry.size, functools.partial(stream.read, entry.size)
 
 
-def _read_part(path: str, known: str, offset: int, size: int) -> bytes:
-    with open_unchanged(path, known) as file:
+def _read_part(content: Content, offset: int, size: int) -> bytes:
+    with content.open() as file:
         file.seek(offset)
         return file.read(size)
 
@@ -140,7 +142,7 @@ class _Headers:
 
 
 def _holds(stream: BinaryIO, end: int) -> bool:
-    """Whether a gzipped archive goes on to a place ahead."""
+    """Whether an archive goes on to a place ahead."""
     return end <= stream.tell() or (stream.seek(end - 1) == end - 1 and len(stream.read(1)) == 1)
 
 

@@ -11,7 +11,10 @@ from typing import BinaryIO, TypeAlias
 from vlqa.data.formats import has_picture_suffix, most_bytes
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
+from vlqa.data.sources.download import Download
+from vlqa.data.sources.limits import Limits
 from vlqa.data.sources.lists import expand_braces, read_names
+from vlqa.data.sources.named import NamedPictures, holder_of
 from vlqa.data.walk import walk
 from vlqa.errors import ConfigError
 from vlqa.types import Source
@@ -21,6 +24,8 @@ Picture: TypeAlias = str | Source
 STANDARD_INPUT = "-"
 
 _WEB_BYTES = 1 << 28  # several pictures are fetched at once, from servers that nobody vouches for
+_DOWNLOAD_BYTES = 1 << 34  # of an archive or a table, on the disk: many times what a shard has
+_DOWNLOAD_S = 3600.0
 
 
 class PictureFinder:
@@ -44,15 +49,18 @@ class PictureFinder:
     ) -> None:
         self.standard_input = standard_input
         self.most_bytes = most_bytes(max_pixels)
-        self.limits = web.Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
+        self.limits = Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
+        self.file_limits = Limits(_DOWNLOAD_BYTES, total_s=_DOWNLOAD_S, private=private_addresses)
         self.on_empty = on_empty
+        self._members = NamedPictures(self._listed)
 
     def find(self, inputs: Iterable[str]) -> Iterator[Picture]:
         """The pictures that the inputs name.
 
         An input is a file, a folder or a glob (see `walk`), a pattern with braces, a tar archive or a Parquet file, an
-        http or https address, `@FILE`, a list of any of these but patterns and lists, or `-`, such a list on standard
-        input. What exists is never taken for a list or a pattern, but `-` always for standard input.
+        http or https address of a picture, an archive or a table, `@FILE`, a list of any of these but patterns and
+        lists, or `-`, such a list on standard input. What exists is never taken for a list or a pattern, but `-` always
+        for standard input.
 
         Yields:
             Paths of files, and sources of all other pictures. What cannot be read is a path or source that fails.
@@ -68,12 +76,22 @@ class PictureFinder:
             raise ConfigError("standard input (-) can be read once only; name it once")
         return self._found(inputs)
 
+    def member(self, name: str, folder: str | os.PathLike[str] = "") -> Source | None:
+        """The picture in an archive or a table that a name such as `shard.tar/00001.jpg` leads to; None for others."""
+        place = holder_of(name, folder)
+        return None if place is None else self._members.find(*place)
+
+    def elsewhere(self, name: str, folder: str | os.PathLike[str]) -> Source | None:
+        """As `member`; or the picture at an address. None for what is a file."""
+        return self.member(name, folder) or (self._fetched(name) if web.is_address(name) else None)
+
     def _found(self, inputs: Iterable[str]) -> Iterator[Picture]:
         for given in inputs:
             if is_list(given):
                 yield from self._counted(self._in_list(given), given)
             elif web.is_address(given):
-                yield from map(self._address, expand_braces(given))
+                for address in expand_braces(given):
+                    yield from self._at(address)
             else:
                 for pattern in [given] if os.path.lexists(given) else expand_braces(given):
                     for path in walk([pattern], self.on_empty):
@@ -90,23 +108,34 @@ class PictureFinder:
     def _named(self, names: Iterator[str]) -> Iterator[Picture]:
         for name in names:
             if web.is_address(name):
-                yield self._address(name)
+                yield from self._at(name)
             elif has_picture_suffix(name):  # most are, and need not be looked for
-                yield name
+                yield self.member(name) or name
             elif os.path.isdir(name):  # noqa: PTH112 - Path.is_dir raises where a name is too long
                 yield from walk([name], self.on_empty)
             else:
                 yield from self._in_file(name)
 
     def _in_file(self, path: str) -> Iterator[Picture]:
-        if path.lower().endswith(archives.SUFFIXES):
-            yield from self._counted(archives.members(path, self.most_bytes), path)
-        elif path.lower().endswith(parquet.SUFFIXES):
-            yield from self._counted(parquet.rows(path, self.most_bytes), path)
+        if _inside(path) is None:
+            yield self.member(path) or path
         else:
-            yield path
+            yield from self._counted(self._listed(path), path)
 
-    def _address(self, address: str) -> Source:
+    def _at(self, address: str) -> Iterator[Picture]:
+        picture = self.member(address)
+        if picture is None and _inside(address) is not None:
+            yield from self._counted(self._listed(address), address)
+        else:
+            yield picture or self._fetched(address)
+
+    def _listed(self, holder: str) -> Iterator[Source]:
+        """The pictures of an archive or a table."""
+        inside = _inside(holder)
+        assert inside is not None
+        return inside(holder, self.most_bytes, Download(holder, self.file_limits) if web.is_address(holder) else None)
+
+    def _fetched(self, address: str) -> Source:
         return Source(address, functools.partial(web.fetch, address, self.limits))
 
     def _counted(self, found: Iterable[Picture], name: str) -> Iterator[Picture]:
@@ -116,6 +145,14 @@ class PictureFinder:
             yield picture
         if empty and self.on_empty is not None:
             self.on_empty(name)
+
+
+def _inside(name: str) -> Callable[..., Iterator[Source]] | None:
+    """What finds the pictures in a file of this name or address; None where it is taken for a picture itself."""
+    path = name.partition("#")[0].partition("?")[0] if web.is_address(name) else name
+    if path.lower().endswith(archives.SUFFIXES):
+        return archives.members
+    return parquet.rows if path.lower().endswith(parquet.SUFFIXES) else None
 
 
 def is_list(given: str) -> bool:

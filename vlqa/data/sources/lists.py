@@ -12,6 +12,7 @@ from vlqa.errors import ConfigError
 _CHUNK_BYTES = 1 << 16
 _LONGEST = 1 << 16  # of a line: sixteen times what a path may have
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BRACES = re.compile(r"\{(?:([0-9]{1,18})\.\.([0-9]{1,18})|([^{}]*,[^{}]*))\}")
 
 
@@ -35,6 +36,8 @@ def read_names(file: BinaryIO, name: str) -> Iterator[str]:
         rest += piece
         if start and rest.startswith(_PICTURES):
             raise ConfigError(f"{name} is a picture, not a list of pictures; leave the @ out, or write ./@…")
+        if start and rest.startswith(_UTF_16) and b"\0" in rest[2:4]:
+            raise ConfigError(f"{name} is UTF-16 text; save it as UTF-8")
         if start:
             rest, start = rest.removeprefix(b"\xef\xbb\xbf"), False
         if not separator:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from vlqa.data.complaints import describe_error
-from vlqa.data.files import identity, open_regular, open_unchanged
+from vlqa.data.sources.content import Content, LocalContent
 from vlqa.data.sources.failing import failing
 from vlqa.data.sources.reel import Piece, Reel
 from vlqa.errors import ImageDecodeError
@@ -31,7 +31,7 @@ class _Columns(NamedTuple):
     labels: str | None
 
 
-def rows(path: str, most_bytes: int) -> Iterator[Source]:
+def rows(path: str, most_bytes: int, content: Content | None = None) -> Iterator[Source]:
     """The pictures of a Parquet file, row by row: names come first, bytes when their turn comes.
 
     Pictures are in the column `image`, or else the only column, of binary values or of the Hugging Face struct of
@@ -41,50 +41,60 @@ def rows(path: str, most_bytes: int) -> Iterator[Source]:
     Args:
         path: of the file.
         most_bytes: a larger picture is a source that fails.
+        content: where it is read from; the file at its path where left out.
 
     Yields:
         Sources called `<path>/<name>`; of a file that is damaged or has no such column one of its own name that fails.
     """
+    content = LocalContent(path) if content is None else content
     try:
-        with open_regular(path) as file:
-            yield from _listed(file, path, most_bytes)
+        with content.open() as file:
+            yield from _listed(file, path, most_bytes, content)
     except Exception as error:  # pyarrow's are of all kinds
         yield failing(path, _describe(error))
 
 
-def _listed(file: BinaryIO, path: str, most_bytes: int) -> Iterator[Source]:
+def count_rows(path: str) -> int:
+    """How many sources `rows` gives, from the foot of the file."""
     import pyarrow.parquet as pq
 
-    known = identity(file)
+    try:
+        with LocalContent(path).open() as file:
+            table = pq.ParquetFile(file)
+            _columns(table.schema_arrow)
+            return int(table.metadata.num_rows)
+    except Exception:  # the file's one source says why
+        return 1
+
+
+def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Iterator[Source]:
+    import pyarrow.parquet as pq
+
     table = pq.ParquetFile(file)
     columns = _columns(table.schema_arrow)
     number = 0
     for group in range(table.num_row_groups):
         count = table.metadata.row_group(group).num_rows
-        reel = Reel(functools.partial(_played, path, known, table.metadata, group, columns, most_bytes), count - 1)
+        play = functools.partial(_played, content, table.metadata, group, columns, most_bytes)
+        reel = Reel(play, _describe, count - 1)
         for row, label in enumerate(_labels(table, group, count, columns.labels)):
             name = f"{path}/{number if label is None else label}"
-            yield Source(name, functools.partial(_take, reel, row), f"row {number} of {known}")
+            yield Source(name, functools.partial(reel.take, row), f"row {number} of {content.known}")
             number += 1
 
 
-def _take(reel: Reel, row: int) -> bytes:
-    try:
-        return reel.take(row)
-    except Exception as error:
-        raise ImageDecodeError(_describe(error)) from error
-
-
-def _played(path: str, known: str, metadata: Any, group: int, columns: _Columns, most_bytes: int) -> Generator[Piece]:
+def _played(content: Content, metadata: Any, group: int, columns: _Columns, most_bytes: int) -> Generator[Piece]:
     """The pictures of one row group."""
     import pyarrow.parquet as pq
 
     column = f"{columns.pictures}.bytes" if columns.in_struct else columns.pictures
-    with open_unchanged(path, known) as file:
+    with content.open() as file:
         table = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=_BUFFER_BYTES)
         row = 0
         for batch in table.iter_batches(_ROWS, row_groups=[group], columns=[column], use_threads=False):
             values = batch.column(0).field("bytes") if columns.in_struct else batch.column(0)
+            if hasattr(values, "dictionary_decode"):
+                values = values.dictionary_decode()
             for value in values:
                 data = value.as_buffer()
                 yield row, 0 if data is None else data.size, functools.partial(_bytes, data, most_bytes)
@@ -110,7 +120,11 @@ def _columns(schema: Any) -> _Columns:
 
     def holds_pictures(kind: Any) -> bool:
         if types.is_struct(kind):
-            return any(field.name == "bytes" and holds_pictures(field.type) for field in kind)
+            return any(
+                field.name == "bytes" and not types.is_struct(field.type) and holds_pictures(field.type)
+                for field in kind
+            )
+        kind = _values(kind)
         return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
     kinds = {field.name: field.type for field in schema}
@@ -132,7 +146,15 @@ def _columns(schema: Any) -> _Columns:
 def _is_label(kind: Any) -> bool:
     from pyarrow import types
 
+    kind = _values(kind)
     return kind is not None and (types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind))
+
+
+def _values(kind: Any) -> Any:
+    """The type of what is in a column, which may hold numbers of values in a dictionary in their stead."""
+    from pyarrow import types
+
+    return kind.value_type if kind is not None and types.is_dictionary(kind) else kind
 
 
 def _labels(table: Any, group: int, count: int, column: str | None) -> Iterator[str | None]:

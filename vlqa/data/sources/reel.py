@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from vlqa.data.complaints import describe_error
 from vlqa.errors import ImageDecodeError
 
 Piece: TypeAlias = tuple[int, int, Callable[[], "bytes | ImageDecodeError"]]
@@ -24,12 +23,16 @@ class Reel:
 
     Args:
         play: the pictures of the file from its beginning.
+        describe: what is wrong with the file, from what `play` or a reading raised.
         last: key of the last picture, once it is known: then the file is closed with it.
     """
 
-    def __init__(self, play: Callable[[], Generator[Piece]], last: int | None = None) -> None:
+    def __init__(
+        self, play: Callable[[], Generator[Piece]], describe: Callable[[Exception], str], last: int | None = None
+    ) -> None:
         self.last = last
         self._play = play
+        self._describe = describe
         self._lock = threading.Lock()
         self._tape: Generator[Piece] | None = None
         self._at = -1
@@ -37,11 +40,15 @@ class Reel:
         self._shelved = 0
         self._damage: tuple[int, str] | None = None  # the last key before it, and what it is
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reel, (self._play, self._describe, self.last)
+
     def take(self, key: int) -> bytes:
         """Bytes of a picture.
 
         Raises:
-            ImageDecodeError: it has none, or the file is damaged before it; or whatever else `play` raises.
+            ImageDecodeError: it has none, or the file is damaged before it, or not the same any more.
+            MemoryError: there is no room for it.
         """
         with self._lock:
             data = self._unshelve(key)
@@ -73,8 +80,8 @@ class Reel:
             raise
         except Exception as error:
             self._stop()
-            self._damage = self._at, describe_error(error)
-            raise
+            self._damage = self._at, self._describe(error)
+            raise ImageDecodeError(self._damage[1]) from error
         self._stop()
         raise ImageDecodeError("is not where it was; run again")
 

@@ -1,0 +1,92 @@
+"""A finished output, and whether it holds the pictures that are named now."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlqa.apps.pictures import name_of
+from vlqa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlqa.data.sources.find import Picture
+
+_LONGEST_FIELD = 2**31 - 1  # of a CSV file: all patches of a picture are one
+_DIGEST_BYTES = 12
+
+
+def check_holds(output: Path, format: str, pictures: Iterable[Picture], *, retry_failed: bool = False) -> None:
+    """Raise a ConfigError unless a finished output is what a run over these pictures would write.
+
+    Args:
+        output: of an earlier run.
+        format: of it, as for `open_output`; of a table for people nothing can be told.
+        pictures: that are named now. Each must have a record, and a file must not have changed since the output was
+            finished; whether a member of an archive or an address has, is not known.
+        retry_failed: an output with records of failures is none that is finished.
+
+    Raises:
+        ConfigError: the output lacks pictures, is older than they are, or is none of `vlqa score`.
+    """
+    if format == "table":
+        return
+    held, failed = set[bytes](), 0
+    try:
+        for name, error in _records(output, format):
+            held.add(_digest(name))
+            failed += error
+    except (ValueError, KeyError, TypeError, csv.Error):  # pyarrow's errors are ValueErrors and KeyErrors
+        raise ConfigError(f"{output} holds no {format} of vlqa score; name another --output") from None
+    if failed and retry_failed:
+        raise ConfigError(f"{output} is finished, with {failed} failed; score these into another --output")
+    finished = output.stat().st_mtime_ns
+    missing = changed = 0
+    example = ""
+    for picture in pictures:
+        name = name_of(picture)
+        lacks = _digest(name) not in held
+        newer = not lacks and isinstance(picture, str) and _is_newer(picture, finished)
+        missing, changed = missing + lacks, changed + newer
+        example = example or (name if lacks or newer else "")
+    if missing or changed:
+        told = [f"{missing} pictures named now are not in it"] if missing else []
+        told += [f"{changed} pictures have changed since"] if changed else []
+        raise ConfigError(
+            f"{output} is finished: {' and '.join(told)} (the first: {example}); score them into another --output, "
+            "or delete it"
+        )
+
+
+def _records(output: Path, format: str) -> Iterator[tuple[str, bool]]:
+    """Name of each picture, and whether it failed."""
+    if format == "parquet":
+        import pyarrow.parquet as pq
+
+        for batch in pq.ParquetFile(output).iter_batches(columns=["path", "error"]):
+            for row in batch.to_pylist():
+                yield row["path"], row["error"] is not None
+        return
+    with output.open(encoding="utf-8", newline="") as file:
+        if format == "csv":
+            csv.field_size_limit(_LONGEST_FIELD)
+            for row in csv.DictReader(file):
+                yield row["path"], row["error"] != ""
+        else:
+            for row in map(json.loads, file):
+                yield row["path"], row["error"] is not None
+
+
+def _digest(name: str) -> bytes:
+    written = name.encode("utf-8", "backslashreplace")  # as outputs hold names that are no UTF-8
+    return hashlib.blake2b(written, digest_size=_DIGEST_BYTES).digest()
+
+
+def _is_newer(path: str, time_ns: int) -> bool:
+    try:
+        return Path(path).stat().st_mtime_ns > time_ns
+    except (OSError, ValueError):
+        return False

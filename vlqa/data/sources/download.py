@@ -1,0 +1,159 @@
+"""An archive or a table on the web, read while it comes as one that lies here."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import threading
+import weakref
+from http.client import HTTPResponse
+from typing import Any, BinaryIO, NoReturn, cast
+
+from vlqa.data.complaints import describe_error
+from vlqa.data.sources.limits import Limits
+from vlqa.data.sources.web import pieces
+from vlqa.errors import ImageDecodeError, VLQAError
+
+
+class Download:
+    """A file on the web, fetched once it is opened, as fast as it comes, into a file without a name.
+
+    Readers wait for what they read and not for the rest, so that a server waits for no encoder. The file is in the
+    folder of the variable TMPDIR and goes with the last who reads it.
+
+    Args:
+        address: of scheme http or https.
+        limits: of the fetch.
+    """
+
+    def __init__(self, address: str, limits: Limits) -> None:
+        self.address = address
+        self.limits = limits
+        self.known = ""
+        self._coming: _Coming | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> BinaryIO:
+        """See `Content`; waits until the server answers."""
+        with self._lock:
+            if self._coming is None:
+                self._coming = _Coming()
+                weakref.finalize(self, _Coming.stop, self._coming)
+                work = threading.Thread(
+                    target=_fetch, args=(self._coming, self.address, self.limits), name="vlqa-fetch", daemon=True
+                )
+                work.start()
+        self.known = self._coming.begun()
+        return cast(BinaryIO, io.BufferedReader(_Reader(self, self._coming)))
+
+    def __reduce__(self) -> NoReturn:
+        raise VLQAError(f"{self.address}: is being fetched into this process alone; download it, and name the file")
+
+
+class _Coming:
+    """What is there of a download."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open until nobody reads it any more
+        self.changed = threading.Condition()
+        self.known: str | None = None
+        self.received = 0
+        self.done = False
+        self.failure: str | None = None
+        self.stopped = False
+
+    def __del__(self) -> None:
+        self.file.close()
+
+    def head(self, response: HTTPResponse) -> None:
+        with self.changed:
+            self.known = f"{response.length} {response.getheader('Last-Modified')}"
+            self.changed.notify_all()
+
+    def add(self, piece: bytes) -> None:
+        rest = memoryview(piece)
+        with self.changed:
+            try:
+                self.file.seek(self.received)
+                while rest:
+                    rest = rest[self.file.write(rest) :]
+            except OSError as error:
+                raise ImageDecodeError(
+                    f"cannot be kept in {tempfile.gettempdir()} ({error.strerror}); name a folder with room by TMPDIR"
+                ) from None
+            self.received += len(piece)
+            self.changed.notify_all()
+
+    def end(self, failure: str | None) -> None:
+        with self.changed:
+            self.done, self.failure = True, failure
+            self.changed.notify_all()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def begun(self) -> str:
+        with self.changed:
+            self.changed.wait_for(lambda: self.known is not None or self.done)
+            if self.known is None:
+                raise ImageDecodeError(self.failure or "was not fetched; run again")
+            return self.known
+
+    def read(self, at: int, room: memoryview) -> int:
+        """What there is from a place on, but nothing only at the end; its length."""
+        most = max(0, self.there(at + 1) - at)
+        with self.changed:
+            self.file.seek(at)
+            return self.file.readinto(room[:most])
+
+    def there(self, least: int | None) -> int:
+        """How many bytes there are, once there are so many or no more to come; all for None."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.done or (least is not None and self.received >= least))
+            if self.failure is not None and (least is None or self.received < least):
+                raise ImageDecodeError(self.failure)
+            return self.received
+
+
+def _fetch(coming: _Coming, address: str, limits: Limits) -> None:
+    failure = None
+    try:
+        with contextlib.closing(pieces(address, limits, coming.head)) as found:
+            for piece in found:
+                if coming.stopped:
+                    return
+                coming.add(piece)
+    except Exception as error:
+        failure = describe_error(error)
+    finally:
+        coming.end(failure)
+
+
+class _Reader(io.RawIOBase):
+    """Reads a download from its beginning on, or anywhere."""
+
+    def __init__(self, of: Download, coming: _Coming) -> None:
+        self.of = of  # which stops when nobody holds it
+        self.coming = coming
+        self.at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.at}.get(whence)
+        self.at = offset + (self.coming.there(None) if start is None else start)
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        length = self.coming.read(self.at, memoryview(buffer).cast("B"))
+        self.at += length
+        return length
