@@ -1,13 +1,14 @@
-"""Is vlqa as fast and as small as the field's library? Milliseconds from file to score, memory, set-up, in one run.
+"""Is vlqa as fast and as small as the field's libraries? Milliseconds from file to score, memory, set-up, in one run.
 
-Both sides get the same random weights and the same JPEGs, each in a process of its own; rounds alternate (vlqa fp32,
-peer, vlqa bf16, exported, …), so that a busy machine slows all alike: read the ratios, not the milliseconds. The peer,
-IQA-PyTorch (pyiqa), knows fp32 only; it is licensed for non-commercial use, and runs here to be measured, no more.
-"exported" is the same model after `vlqa export`.
+Both sides get the same random weights and the same JPEGs, each in a process of its own that scores them in one call;
+rounds alternate (peer, fp32, exported, bf16, …), so that a busy machine slows all alike: read the ratios, not the
+milliseconds. The peers know fp32 only; IQA-PyTorch (pyiqa) is licensed for non-commercial use, and runs here to be
+measured, no more. "exported" is the same model after `vlqa export`. "mini" is vlqa's default beside the fastest
+network among the peers, and beside decoding alone.
 
     python benchmarks/throughput.py [--cases liqe clipiqa …] [--rounds 5] [--peers .peers]
 
-Prints a table and writes benchmarks/results/throughput.json. liqe_mix needs 21 GiB of free memory, for the peer.
+Prints a table, adds to benchmarks/results/throughput.json. liqe_mix needs 21 GiB of free memory, for the peer.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,47 +32,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from peers.environment import peer_python  # noqa: E402
 from provenance import provenance  # noqa: E402
+from throughput_cases import CASES, Case, Given  # noqa: E402
 from worker_process import Worker  # noqa: E402
 
-from tests.synthetic import openai_checkpoint, picture  # noqa: E402
+from tests.synthetic import picture  # noqa: E402
 
-SIDES = ("fp32", "peer", "bf16", "exported", "exported bf16")
-OURS = tuple(side for side in SIDES if side != "peer")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One method on both sides.
-
-    Attributes:
-        name: of the case.
-        peer: pyiqa's metric.
-        model: vlqa's name of it.
-        architecture: open_clip's name of the network.
-        options: of `vlqa.load`, so that both compute the same.
-        free_gib: memory that must be free for the peer's first start.
-        size: height and width of the pictures, px.
-    """
-
-    name: str
-    peer: str
-    model: str
-    architecture: str
-    options: dict[str, Any] = field(default_factory=dict)
-    free_gib: float = 4
-    size: tuple[int, int] = (768, 1024)
-
-
-_QUALITY = {"patches": "pyiqa", "prompts": "liqe_quality"}
-CASES = {
-    case.name: case
-    for case in (
-        Case("liqe", "liqe", "liqe", "ViT-B-32", _QUALITY),
-        Case("liqe 12 MP", "liqe", "liqe", "ViT-B-32", _QUALITY, free_gib=12, size=(3000, 4000)),
-        Case("liqe_mix", "liqe_mix", "liqe", "ViT-B-32", _QUALITY | {"prompts": "liqe_multitask"}, free_gib=21),
-        Case("clipiqa", "clipiqa", "clip-iqa-ensemble", "RN50"),
-    )
-}
+_ENVIRONMENTS = {"pyiqa": "pyiqa", "grepq": "pyiqa", "torchmetrics": "torchmetrics"}
 
 
 def main() -> None:
@@ -81,95 +45,114 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=3, help="JPEGs a round")
+    parser.add_argument("--pictures", type=int, default=4, help="JPEGs a round")
     parser.add_argument("--peers", type=Path, default=Path(os.environ.get("VLQA_PEERS", ROOT / ".peers")))
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/throughput.json")
     arguments = parser.parse_args()
 
-    peer = peer_python(arguments.peers.resolve())
-    report: dict[str, Any] = {**provenance(), "start": _start(), "cases": {}}
-    with tempfile.TemporaryDirectory(prefix="vlqa-bench-") as folder:
-        for name in arguments.cases:
-            paths = _write_pictures(Path(folder), arguments.pictures, CASES[name].size)
-            free = _free_gib()
-            if free < CASES[name].free_gib:
-                report["cases"][name] = {"skipped": f"{free:.1f} GiB free, {CASES[name].free_gib:g} needed"}
-            else:
-                report["cases"][name] = _measure(CASES[name], Path(folder), paths, arguments.rounds, peer)
-            _print_case(name, report["cases"][name])
-    report["date"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    earlier = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    measured: dict[str, Any] = {}
+    for name in arguments.cases:
+        measured[name] = _measured(CASES[name], arguments)
+        _print_case(name, measured[name])
+    report = {**provenance(), "start": _start(), "cases": earlier.get("cases", {}) | measured}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=2) + "\n")
     start = report["start"]
     print(f"import vlqa: {start['import_s']:.2f} s beyond importing nothing; vlqa --help: {start['help_s']:.2f} s")
 
 
-def _write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[str]:
-    paths = [folder / f"{size[0]}_{number}.jpg" for number in range(count)]
-    for number, path in enumerate(paths):
-        Image.fromarray(picture(*size, 200 + number)).save(path, quality=90)
-    return [str(path) for path in paths]
+def _measured(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
+    if (free := _free_gib()) < case.free_gib:
+        return {"skipped": f"{free:.1f} GiB free, {case.free_gib:g} needed"}
+    with tempfile.TemporaryDirectory(prefix="vlqa-bench-") as folder:
+        sides = _Sides(case, Path(folder), arguments.peers.resolve())
+        paths = _write_pictures(Path(folder), arguments.pictures, case.size)
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return {**provenance(), "date": at, **_measure(case, sides, paths, arguments.rounds)}
 
 
-def _measure(case: Case, folder: Path, paths: list[str], rounds: int, peer_python: Path) -> dict[str, Any]:
-    files = _write_checkpoints(case, folder)
-    own = folder / case.name
-    environment = {"VLQA_CACHE": str(own / "vlqa"), "TORCH_HOME": str(own / "torch")}
-    (own / "torch/hub/pyiqa").mkdir(parents=True)  # where the peer keeps text features
-    exported = own / "exported"
-    export = ["export", "--model", case.model, "--weights", files[0], "--output", str(exported)]
-    subprocess.run([sys.executable, "-m", "vlqa", *export], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+class _Sides:
+    """Starts the processes of a case."""
 
-    def start(side: str) -> Worker:
-        if side == "peer":
-            script = ROOT / "benchmarks/peers/pyiqa_worker.py"
-            return Worker([str(peer_python), str(script), case.peer, *files], environment, first_to_go=True)
-        options = json.dumps(case.options | {"precision": "bf16" if "bf16" in side else "fp32"})
-        script = ROOT / "benchmarks/vlqa_worker.py"
-        model = [str(exported), ""] if "exported" in side else [case.model, files[0]]
-        return Worker([sys.executable, str(script), *model, options], environment)
+    def __init__(self, case: Case, folder: Path, peers: Path) -> None:
+        self.case = case
+        self.given: Given = case.write(folder)
+        self.environment = {"VLQA_CACHE": str(folder / "vlqa"), "TORCH_HOME": str(folder / "torch")}
+        (folder / "torch/hub/pyiqa").mkdir(parents=True)  # where that peer keeps text features
+        self.exported = folder / "exported"
+        if any("exported" in side for side in case.sides):
+            self._export()
+        self.peer_python = peer_python(peers, _ENVIRONMENTS[case.peer]) if case.peer != "decode" else None
 
+    def start(self, side: str) -> Worker:
+        """A process of "peer" or one of our sides."""
+        if side != "peer":
+            options = dict(self.case.options) | {"precision": "bf16" if "bf16" in side else "fp32"}
+            model = {"model": str(self.exported)} if "exported" in side else self.given.ours
+            return self._ours(json.dumps(model | options))
+        if self.peer_python is None:
+            return self._ours("decode")
+        script = ROOT / f"benchmarks/peers/{self.case.peer}_worker.py"
+        command = [str(self.peer_python), str(script), *self.given.theirs]
+        return Worker(command, self.environment, first_to_go=True)
+
+    def _ours(self, argument: str) -> Worker:
+        command = [sys.executable, str(ROOT / "benchmarks/vlqa_worker.py"), argument]
+        return Worker(command, {**self.environment, "PYTHONPATH": str(ROOT)})
+
+    def _export(self) -> None:
+        ours = self.given.ours
+        weights = ["--weights", ours["weights"]] if "weights" in ours else []
+        command = ["export", "--model", ours["model"], *weights, "--output", str(self.exported)]
+        subprocess.run([sys.executable, "-m", "vlqa", *command], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+
+
+def _measure(case: Case, sides: _Sides, paths: list[str], rounds: int) -> dict[str, Any]:
     first: dict[str, Any] = {}
     for side in ("fp32", "peer"):  # no text features stored yet
-        with start(side) as worker:
-            worker.score(paths[0])
-            first[side] = {"setup_s": worker.setup_s, "peak_mib": worker.peak_mib()}
-    workers = {side: start(side) for side in SIDES}
+        with sides.start(side) as worker:
+            worker.score(paths[:1])
+            first[side] = _size(worker)
+    names = ("peer", *case.sides)
+    workers = {side: sides.start(side) for side in names}
     try:
-        scores = {side: [workers[side].score(path)[0] for path in paths] for side in SIDES}  # warms up as well
-        times: dict[str, list[float]] = {side: [] for side in SIDES}
+        scores = {side: workers[side].score(paths)[0] for side in names}  # warms up as well
+        times: dict[str, list[float]] = {side: [] for side in names}
         for _ in range(rounds):
-            for side in SIDES:
-                times[side].append(statistics.mean(workers[side].score(path)[1] for path in paths))
+            for side in names:
+                times[side].append(workers[side].score(paths)[1])
         return {
             "first": first,
-            "later": {side: {"setup_s": workers[side].setup_s, "peak_mib": workers[side].peak_mib()} for side in SIDES},
-            "ms": {side: [1000 * seconds for seconds in times[side]] for side in SIDES},
-            "ratio": {side: _ratio(times["peer"], times[side]) for side in OURS},
+            "later": {side: _size(workers[side]) for side in names},
+            "ms": {side: [1000 * seconds for seconds in times[side]] for side in names},
+            "ratio": {side: _ratio(times["peer"], times[side]) for side in case.sides},
             "largest_difference": {
-                side: max(abs(a - b) for a, b in zip(scores[side], scores["peer"], strict=True)) for side in OURS
+                side: _largest_difference(scores[side], scores["peer"], case.unit) for side in case.sides
             },
             "versions": workers["fp32"].versions | {f"peer {k}": v for k, v in workers["peer"].versions.items()},
-            "threads": {side: workers[side].threads for side in SIDES},
+            "threads": {side: workers[side].threads for side in names},
         }
     finally:
         for worker in workers.values():
             worker.close()
 
 
-def _write_checkpoints(case: Case, folder: Path) -> list[str]:
-    # OpenAI's files hold halves, and the peer rounds to them: weights that a half cannot hold would differ
-    weights = {
-        name: tensor.half().float() if tensor.is_floating_point() else tensor
-        for name, tensor in openai_checkpoint(case.architecture, seed=1).items()
-    }
-    (folder / case.name).mkdir()
-    clip, own = folder / case.name / "clip.pt", folder / case.name / "liqe_own.pt"
-    torch.save(weights, clip)
-    if case.model != "liqe":
-        return [str(clip)]
-    torch.save({"params": {f"clip_model.{name}": tensor for name, tensor in weights.items()}}, own)
-    return [str(clip), str(own)]
+def _write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[str]:
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.fromarray(picture(*size, 200 + number)).save(path, quality=90)
+    return [str(path) for path in paths]
+
+
+def _size(worker: Worker) -> dict[str, float]:
+    return {"setup_s": worker.setup_s, "peak_mib": worker.peak_mib()}
+
+
+def _largest_difference(ours: list[float], theirs: list[float], unit: float | None) -> float | None:
+    if unit is None:
+        return None
+    return max(abs(a / unit - b) for a, b in zip(ours, theirs, strict=True))
 
 
 def _ratio(peer: list[float], ours: list[float]) -> dict[str, float]:
@@ -196,31 +179,38 @@ def _free_gib() -> float:
     return int(available[1]) / 2**20 if available else float("inf")
 
 
-_HEADER = (
-    "case            precision        ours ms   peer ms   ratio (spread)       peak MiB ours/peer: first, later      "
-    "set-up s ours/peer: first, later    largest difference"
-)
-
-
 def _print_case(name: str, case: dict[str, Any]) -> None:
     if "skipped" in case:
-        print(f"{name:<16}skipped: {case['skipped']}")
+        print(f"{name}: skipped, {case['skipped']}")
         return
-    print(_HEADER)
-    first, later, peer_ms = case["first"], case["later"], statistics.median(case["ms"]["peer"])
+    target, peer_ms = CASES[name].target, statistics.median(case["ms"]["peer"])
+    against = CASES[name].peer
+    print(f"{name}, {CASES[name].size[1]}×{CASES[name].size[0]}, beside {against} ({peer_ms:.0f} ms)")
     for side, ratio in case["ratio"].items():
-        cells = []
-        for figure, width in (("peak_mib", 7), ("setup_s", 6)):
-            form = f">{width}.0f" if figure == "peak_mib" else f">{width}.1f"
-            begin = (
-                f"{first['fp32'][figure]:{form}}/{first['peer'][figure]:<{form[1:]}}" if side == "fp32" else " " * 15
-            )
-            cells.append(f"{begin}{later[side][figure]:{form}}/{later['peer'][figure]:<{form[1:]}}")
+        difference = case["largest_difference"][side]
         print(
-            f"{name:<16}{side:<15}{statistics.median(case['ms'][side]):>9.0f}{peer_ms:>10.0f}"
-            f"{ratio['median']:>8.2f} ({ratio['lowest']:.2f}–{ratio['highest']:.2f})   {cells[0]:<38}{cells[1]:<36}"
-            f"{case['largest_difference'][side]:.1e}"
+            f"  {side:<14}{statistics.median(case['ms'][side]):>6.0f} ms   {ratio['median']:>5.2f}×"
+            f" ({ratio['lowest']:.2f}–{ratio['highest']:.2f})   {_goal(ratio['median'], target.ratio.get(side)):<22}"
+            + ("" if difference is None else f"scores differ by {difference:.0e} at most")
         )
+    first, later = case["first"], case["later"]
+    for what, figures, seconds, mib in (
+        ("first set-up and picture", first, *(target.first or (None, None))),
+        ("set-up from then on", later, target.later_s, target.peak_mib),
+    ):
+        ours, theirs = figures["fp32"], figures["peer"]
+        print(
+            f"  {what:<26}{ours['setup_s']:>5.1f} s (peer {theirs['setup_s']:.1f}){_limit(ours['setup_s'], seconds)}"
+            f"   peak {ours['peak_mib']:.0f} MiB (peer {theirs['peak_mib']:.0f}){_limit(ours['peak_mib'], mib)}"
+        )
+
+
+def _goal(ratio: float, least: float | None) -> str:
+    return "" if least is None else f"at least {least:.2g}: {'met' if ratio >= least else 'missed'}"
+
+
+def _limit(value: float, most: float | None) -> str:
+    return "" if most is None else f" [at most {most:g}: {'met' if value <= most else 'missed'}]"
 
 
 if __name__ == "__main__":

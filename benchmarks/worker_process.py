@@ -1,4 +1,4 @@
-"""A worker of throughput.py seen from outside: a process that answers lines of JSON with lines of JSON."""
+"""A worker of throughput.py seen from outside; peers/answering.py is its inside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,11 +26,11 @@ class Worker:
         threads: that torch computes with.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str], *, first_to_go: bool = False) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, first_to_go: bool = False) -> None:
         # PYTHONPATH and the like of this environment must not reach another one
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept | environment
+            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**kept, **environment}
         )
         if first_to_go:
             with contextlib.suppress(OSError):
@@ -39,10 +40,10 @@ class Worker:
         self.versions: dict[str, str] = started["versions"]
         self.threads: int = started["threads"]
 
-    def score(self, path: str) -> tuple[float, float]:
-        """Score of a picture and the seconds it took."""
-        answer = self._ask({"score": path})
-        return answer["score"], answer["seconds"]
+    def score(self, paths: Sequence[str]) -> tuple[list[float], float]:
+        """Scores of pictures, and the seconds a picture took."""
+        answer = self._ask({"score": list(paths)})
+        return answer["scores"], answer["seconds"] / len(paths)
 
     def peak_mib(self) -> float:
         """Peak resident memory so far."""

@@ -1,4 +1,4 @@
-"""The peer's environment: which Python it runs in, made on first use."""
+"""The peers' environments: which Python a peer runs in, made on first use."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-_SETUPTOOLS = "setuptools==69.5.1"  # the last lines of requirements.txt say why it goes in by itself
+_SETUPTOOLS = "setuptools==69.5.1"  # pyiqa.txt says why it goes in by itself
 
 
-def peer_python(folder: Path) -> Path:
-    """The Python of the peer's environment; a folder without the mark of a finished one is built, in minutes."""
+def peer_python(peers: Path, name: str) -> Path:
+    """The Python of a peer's environment; a folder without the mark of a finished one is built, in minutes.
+
+    Args:
+        peers: folder of the environments.
+        name: "pyiqa" or "torchmetrics": which of the lists of packages beside this file.
+    """
+    requirements = Path(__file__).with_name(f"{name}.txt")
+    folder = peers / name
     python, mark = folder / "bin" / "python", folder / ".installed"
-    if not mark.exists() or mark.read_text() != _REQUIREMENTS.read_text():
-        print(f"building the peer's environment in {folder} …", file=sys.stderr)
+    if not mark.exists() or mark.read_text() != requirements.read_text():
+        print(f"building the environment of {name} in {folder} …", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        for packages in (["-r", str(_REQUIREMENTS)], [_SETUPTOOLS]):
+        further = [[_SETUPTOOLS]] if name == "pyiqa" else []
+        for packages in (["-r", str(requirements)], *further):
             subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
-        mark.write_text(_REQUIREMENTS.read_text())
+        mark.write_text(requirements.read_text())
     return python

@@ -49,6 +49,17 @@ def test_whole_image_resizes_as_pillow() -> None:
     np.testing.assert_array_equal(as_pictures(WholeImage(max_shorter_side=64)(image))[0], expected)
 
 
+@pytest.mark.parametrize("most", [64, 180])
+def test_whole_image_resized_by_torch_is_near_pillow(most: int) -> None:
+    for image in pictures(5, lowest=200, highest=300):
+        image.flags.writeable = False  # as Pillow gives them
+        near = as_pictures(WholeImage(max_shorter_side=most, resampler="torch")(image)).astype(int)
+        apart = np.abs(near - as_pictures(WholeImage(max_shorter_side=most)(image)))
+        assert apart.max() <= 1 and apart.mean() < 0.02
+    with pytest.raises(ConfigError, match="resampler must be pillow or torch"):
+        WholeImage(resampler="nearest")
+
+
 def test_square_is_what_open_clip_prepares_for_evaluation() -> None:
     view = Square(backbone(VIT).resize)
     transform = Compose([Resize(32, interpolation=InterpolationMode.BICUBIC), CenterCrop(32)])

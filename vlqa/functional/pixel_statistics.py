@@ -101,7 +101,7 @@ def _spectrum(luma: Tensor) -> Tensor:
     cells, sizes = _cells(height, width, luma.device)
     down, across = (torch.hann_window(side, periodic=False, device=luma.device) for side in (height, width))
     seen = (luma - luma.mean(dim=(1, 2), keepdim=True)) * down.unsqueeze(1) * across
-    power = torch.fft.rfft2(seen).abs().square()
+    power = torch.view_as_real(torch.fft.rfft2(seen)).square().sum(dim=-1)
     summed = _sums(cells.expand(len(luma), -1), len(sizes), power.flatten(1))
     scale = (down.square().sum() * across.square().sum()).clamp_min(1e-5)
     level = (summed / sizes.clamp_min(1) / scale + 1e-9).log().view(len(luma), _BANDS + 1, _SECTORS)

@@ -53,7 +53,7 @@ class EncoderParts:
     @property
     def own_options(self) -> tuple[str, ...]:
         """Options of `vlqa.load` that it takes besides those that all models take."""
-        return ("pristine",) if self.method == PristinePredictor.method else ()
+        return ("pristine",) if self.method == PristinePredictor.method else ("crops",)
 
     def predictor(
         self, prompts: Any, options: Mapping[str, Any], device: torch.device, dtype: torch.dtype
@@ -75,8 +75,9 @@ class EncoderParts:
             if "pristine" in options:
                 predictor.statistics = read_statistics(options["pristine"], predictor)
             return predictor
+        view = dataclasses.replace(self.view, crops=options.get("crops", self.view.crops))
         return RegressionPredictor(
-            self.encoders, self.view, self.regressor, normalize=self.normalize, name=self.name, **common
+            self.encoders, view, self.regressor, normalize=self.normalize, name=self.name, **common
         )
 
 

@@ -27,7 +27,7 @@ from vlqa.predictors.base import ImagePredictor
 from vlqa.predictors.ensemble import vision_language_view
 from vlqa.prompts import Prompts, PromptSet
 from vlqa.resources import weights_dir
-from vlqa.runtime import default_batch_size, resolve_device, resolve_dtype
+from vlqa.runtime import default_batch_size, keep_freed_memory, resolve_device, resolve_dtype
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -56,6 +56,8 @@ def load(
 ) -> ImagePredictor:
     """Build a predictor, ready to score.
 
+    On a CPU glibc is told to keep freed memory for the next pictures; see `vlqa.runtime.keep_freed_memory`.
+
     Args:
         model: a name of `available_models`; a directory that `save` wrote (with a path separator in it, or with a
             config.json inside); or a repository of the Hugging Face hub ("owner/name").
@@ -80,6 +82,8 @@ def load(
     """
     place = resolve_device(device)
     dtype = resolve_dtype(precision, place)
+    if place.type == "cpu":
+        keep_freed_memory()
     chosen = None if prompts is None else PromptSet.of(prompts)
     runtime = _runtime(options.pop("runtime", None), place, folder := _folder(model, weights))
     if runtime == "openvino":

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlqa.errors import ConfigError, ImageDecodeError
-from vlqa.predictors.views.base import Configured, as_patches, check_positive, resize
+from vlqa.predictors.views.base import Configured, as_patches, check_positive, resize, resize_quickly
 from vlqa.types import Pixels
 
 _MOST_ENLARGED = 2**24
@@ -26,18 +26,22 @@ class WholeImage(Configured):
         min_side: a shorter side below this is enlarged, so that the encoder's strides leave something.
         multiple: both sides are resized to a multiple of this many px.
         max_pixels: a larger picture is reduced to this area, so that memory stays bounded.
+        resampler: "pillow", as in the published code, or "torch", in a fifth of the time; see `resize_quickly`.
     """
 
     max_shorter_side: int | None = None
     min_side: int = 32
     multiple: int = 1
     max_pixels: int = 2**24
+    resampler: str = "pillow"
 
     kind: ClassVar[str] = "whole"
     averages: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_positive(self, "min_side", "multiple", "max_pixels")
+        if self.resampler not in ("pillow", "torch"):
+            raise ConfigError(f"resampler must be pillow or torch, not {self.resampler!r}")
         if self.max_shorter_side is not None:
             check_positive(self, "max_shorter_side")
             if self.max_shorter_side < self.min_side:
@@ -69,6 +73,8 @@ class WholeImage(Configured):
     def resized(self, pixels: Pixels) -> Pixels:
         """The picture at the size that the encoder sees."""
         height, width = self.size(pixels.shape[0], pixels.shape[1])
+        if self.resampler == "torch":
+            return resize_quickly(pixels, height, width)
         return resize(pixels, height, width, Image.Resampling.BICUBIC)
 
     def __call__(self, pixels: Pixels) -> UInt8[Tensor, "1 3 h w"]:

@@ -49,7 +49,7 @@ def build(config: MultitaskConfig) -> Run:
     )
 
     low = low_level_of_model(config.low)
-    view = WholeImage(max_shorter_side=config.model.max_shorter_side)
+    view = WholeImage(max_shorter_side=config.model.max_shorter_side, resampler=config.model.resampler)
 
     def predictor() -> ImagePredictor:
         high = MultitaskPredictor(backbone.eval(), prompts, view, name=config.name)

@@ -25,6 +25,7 @@ class ModelConfig(Strict):
     lora: LoraConfig | None = Field(default=None, description="train an adapter, and nothing else of the towers")
     prompts: str = "liqe_multitask"
     max_shorter_side: int | None = 384
+    resampler: Literal["pillow", "torch"] = "pillow"
 
     @model_validator(mode="after")
     def _new_or_saved(self) -> ModelConfig:
