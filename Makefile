@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m vlqa.apps.demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --quiet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses=2
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest --quiet -m slow

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vlqa import artifacts
 from vlqa.errors import ConfigError, TextWarning
 from vlqa.models import text_cache
+from vlqa.models.folding import forward_clip_resnet
 from vlqa.models.image_tower import forward_class_token
 from vlqa.models.pixels import normalize
 from vlqa.models.text_tower import forward_trimmed
@@ -138,6 +139,8 @@ class ClipBackbone(nn.Module):
         pictures = self.normalized(images)
         if self.exported is not None and not torch.is_grad_enabled():
             return self.exported(pictures)
+        if self.convolves:
+            return forward_clip_resnet(self.visual, pictures)
         return forward_class_token(self.visual, pictures)
 
     def normalized(self, images: Tensor) -> Tensor:

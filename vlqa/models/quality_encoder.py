@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from vlqa.functional.pixel_statistics import WIDTH as PIXEL_STATISTICS
 from vlqa.functional.pixel_statistics import pixel_statistics
+from vlqa.models.folding import normed
 from vlqa.models.trunk import Trunk
 
 
@@ -42,17 +42,6 @@ class ResidualBlock(nn.Module):
             x = normed(conv, norm, pool(x))
         residual += x
         return self.relu(residual)
-
-
-def normed(conv: Any, norm: Any, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
-    """`norm(conv(x))`; by one convolution that holds both where nothing is learned, which saves a pass over memory."""
-    plain = type(conv) is nn.Conv2d and conv.bias is None  # an adapter's layer has more than its weight
-    if torch.is_grad_enabled() or norm.training or not plain or norm.running_var is None:
-        return norm(conv(x))
-    gain = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
-    bias = norm.bias.float() - norm.running_mean.float() * gain
-    kernels = (conv.weight.float() * gain.view(-1, 1, 1, 1)).to(x.dtype)
-    return F.conv2d(x, kernels, bias.to(x.dtype), conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 class QualityTrunk(Trunk):

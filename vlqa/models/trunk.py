@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlqa.errors import ConfigError
+from vlqa.models.folding import normed, resnet_block, worth_folding
 from vlqa.models.moments import Moments
 
 if TYPE_CHECKING:
@@ -91,9 +94,14 @@ class ResNetTrunk(Trunk):
 
     def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
         """The last stage."""
-        x = images
-        for part in self.children():
-            x = part(x)
+        parts: list[Any] = list(self.children())
+        if self.training or not worth_folding(images):
+            yield functools.reduce(lambda x, part: part(x), parts, images)
+            return
+        conv, norm, relu, pool, *stages = parts
+        x = pool(relu(normed(conv, norm, images)))
+        for block in itertools.chain.from_iterable(stages):
+            x = resnet_block(block, x)
         yield x
 
 
