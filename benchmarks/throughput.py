@@ -45,7 +45,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=4, help="JPEGs a round")
     parser.add_argument("--peers", type=Path, default=Path(os.environ.get("VLQA_PEERS", ROOT / ".peers")))
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/throughput.json")
     arguments = parser.parse_args()
@@ -67,7 +66,7 @@ def _measured(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
         return {"skipped": f"{free:.1f} GiB free, {case.free_gib:g} needed"}
     with tempfile.TemporaryDirectory(prefix="vlqa-bench-") as folder:
         sides = _Sides(case, Path(folder), arguments.peers.resolve())
-        paths = _write_pictures(Path(folder), arguments.pictures, case.size)
+        paths = _write_pictures(Path(folder), case.pictures, case.size)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return {**provenance(), "date": at, **_measure(case, sides, paths, arguments.rounds)}
 

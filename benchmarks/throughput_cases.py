@@ -61,6 +61,7 @@ class Case:
         options: of `vlqa.load`, so that both compute the same.
         sides: how ours is run.
         size: height and width of the pictures, px.
+        pictures: JPEGs a round.
         free_gib: memory that must be free for the peer's first start.
         unit: of our scores, in which the peer's are 1; None where the two compute different scores.
         target: what is to be reached.
@@ -72,6 +73,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     sides: tuple[str, ...] = FP32_AND_BF16
     size: tuple[int, int] = (768, 1024)
+    pictures: int = 4
     free_gib: float = 4
     unit: float | None = 1
     target: Target = field(default_factory=Target)
@@ -164,7 +166,7 @@ CASES = {
     for case in (
         Case("liqe", "pyiqa", _liqe("liqe"), _QUALITY, ALL_SIDES, target=Target({"fp32": 1.5, "bf16": 5})),
         Case(
-            "liqe 12 MP", "pyiqa", _liqe("liqe"), _QUALITY, size=_12_MP, free_gib=12,
+            "liqe 12 MP", "pyiqa", _liqe("liqe"), _QUALITY, size=_12_MP, pictures=2, free_gib=12,
             target=Target({"fp32": 8}, peak_mib=2560),
         ),
         Case(
@@ -175,7 +177,7 @@ CASES = {
         Case("arniqa", "pyiqa", _arniqa, {"crops": 0}, ALL_SIDES, unit=100),
         Case("clip-iqa 224", "torchmetrics", _torchmetrics, {}, ALL_SIDES, target=Target({"fp32": 3, "bf16": 8})),
         Case("grepq", "grepq", _grepq, {}, ALL_SIDES, free_gib=8, target=Target({"fp32": 1.5, "bf16": 4})),
-        Case("mini", "torchmetrics", _default, {}, ALL_SIDES, unit=None, target=Target({"fp32": 10})),
-        Case("mini 12 MP", "decode", _default_alone, {}, size=_12_MP, unit=None, target=Target({"fp32": 1 / 3})),
+        Case("mini", "torchmetrics", _default, {}, ALL_SIDES, pictures=16, unit=None, target=Target({"fp32": 10})),
+        Case("mini 12 MP", "decode", _default_alone, {}, size=_12_MP, pictures=8, unit=None, target=Target({"fp32": 1 / 3})),
     )
 }  # fmt: skip
