@@ -178,6 +178,9 @@ CASES = {
         Case("clip-iqa 224", "torchmetrics", _torchmetrics, {}, ALL_SIDES, target=Target({"fp32": 3, "bf16": 8})),
         Case("grepq", "grepq", _grepq, {}, ALL_SIDES, free_gib=8, target=Target({"fp32": 1.5, "bf16": 4})),
         Case("mini", "torchmetrics", _default, {}, ALL_SIDES, pictures=16, unit=None, target=Target({"fp32": 10})),
-        Case("mini 12 MP", "decode", _default_alone, {}, size=_12_MP, pictures=8, unit=None, target=Target({"fp32": 1 / 3})),
+        Case(
+            "mini 12 MP", "decode", _default_alone, {}, size=_12_MP, pictures=8, unit=None,
+            target=Target({"fp32": 1 / 3}),
+        ),
     )
 }  # fmt: skip
