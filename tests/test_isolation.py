@@ -238,6 +238,26 @@ def test_the_caller_says_how_large_is_enough() -> None:
     decoder.close()
 
 
+def test_large_pictures_wait_for_room_in_memory() -> None:
+    large = encode(Image.new("RGB", (2500, 1700)), "PNG")
+    entered: list[tuple[int, int]] = []
+
+    def enter(width: int, height: int, kind: str | None) -> None:
+        entered.append((width, height))
+        time.sleep(1.2)  # longer than a picture may take
+        if len(entered) == 2:
+            raise ImageDecodeError("finds no room")
+
+    decoder = IsolatedDecoder(10 * MANY_PIXELS, timeout_s=1)
+    assert decoder(large, None, enter).shape == (1700, 2500, 3)
+    with pytest.raises(ImageDecodeError, match="^image: finds no room$"):
+        decoder(large, None, enter)
+    assert decoder(GOOD, None, enter).shape == (240, 240, 3)
+    assert decoder(large).shape == (1700, 2500, 3)
+    assert entered == [(2500, 1700)] * 2 and len(decoders()) == 1
+    decoder.close()
+
+
 @pytest.mark.usefixtures("crashing")
 @pytest.mark.parametrize("after", [b"hang", GOOD])
 def test_a_stream_that_is_abandoned_ends_its_processes_at_once(after: bytes) -> None:

@@ -150,7 +150,7 @@ def encode_images(
     def read(image: ImageLike, enter: Enter) -> tuple[list[_Part], tuple[int, int]]:
         with stage("decode"):
             if isolated is not None:
-                pixels = isolated(image, enough)
+                pixels = isolated(image, enough, enter)
             else:
                 pixels = decode(image, max_pixels=max_image_pixels, enough=enough, enter=enter)
         parts: list[_Part] = []

@@ -31,13 +31,18 @@ REQUEST = struct.Struct("<QBB")
 number of the memory that its pixels go to; and 1 where the size that is enough is to be asked for."""
 
 REPLY = struct.Struct("<QQQ")
-"""Height and width, 0 where there is an error, and the bytes of its text, which follow; or `ASKS`."""
+"""Height and width, 0 where there is an error, and the bytes of its text, which follow; or `ASKS` or `ENTERS`."""
 
 ASKS = 2**64 - 1
 """In place of the bytes of a text: of a picture of this size, how much is enough?"""
 
+ENTERS = 2**64 - 2
+"""In place of the bytes of a text: is there room in memory for a picture of this size? The answer may take its time."""
+
 SIZE = struct.Struct("<QQ")
-"""The answer: height and width."""
+"""The answer: height and width, of `ENTERS` any; 0 and 0 where the picture is no longer wanted."""
+
+_SMALL_PIXELS = 4_000_000  # below, nobody is asked for room
 
 _BYTES_PER_PIXEL = 32  # measured, at 40 megapixels: 6 for JPEG, 10 AVIF, 17 WebP; beside the file, see `most_bytes`
 _BYTES_BESIDES = 512 << 20  # metadata and the tiles of colour conversion
@@ -72,8 +77,9 @@ def main(socket_number: str, memories: str, function: str, max_pixels: str, time
                 length, number, asks = REQUEST.unpack(receive(channel, REQUEST.size))
                 request = receive(channel, length)
                 signal.setitimer(signal.ITIMER_REAL, float(timeout_s) + _GRACE_S)
-                enough = partial(_ask, channel) if asks else None
-                channel.sendall(_answer(request, partial(decode, enough=enough), shared[number]))
+                enough = partial(_ask, channel, ASKS) if asks else None
+                reader = partial(decode, enough=enough, enter=partial(_enter, channel))
+                channel.sendall(_answer(request, reader, shared[number]))
                 signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -92,10 +98,19 @@ def receive(channel: socket.socket, length: int) -> bytes:
     return bytes(data)
 
 
-def _ask(channel: socket.socket, height: int, width: int) -> tuple[int, int]:
-    channel.sendall(REPLY.pack(height, width, ASKS))
-    least: tuple[int, int] = SIZE.unpack(receive(channel, SIZE.size))
-    return least
+def _enter(channel: socket.socket, width: int, height: int, kind: str | None) -> None:
+    if width * height >= _SMALL_PIXELS:
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # to wait for room is not to be slow
+        _ask(channel, ENTERS, height, width)
+        signal.setitimer(signal.ITIMER_REAL, left)
+
+
+def _ask(channel: socket.socket, question: int, height: int, width: int) -> tuple[int, int]:
+    channel.sendall(REPLY.pack(height, width, question))
+    answer: tuple[int, int] = SIZE.unpack(receive(channel, SIZE.size))
+    if answer == (0, 0):
+        raise ImageDecodeError("is no longer wanted")
+    return answer
 
 
 def _answer(request: bytes, decode: Callable[..., Pixels], memory: PixelMemory) -> bytes:

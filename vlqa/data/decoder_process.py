@@ -11,8 +11,8 @@ import sys
 import time
 
 from vlqa.data.complaints import one_line
-from vlqa.data.decoder_child import ASKS, REPLY, REQUEST, SIZE, receive
-from vlqa.data.images import Enough
+from vlqa.data.decoder_child import ASKS, ENTERS, REPLY, REQUEST, SIZE, receive
+from vlqa.data.images import Enough, Enter
 from vlqa.data.pixel_memory import PixelMemory, nameless_file
 from vlqa.errors import ImageDecodeError, VLQAError
 from vlqa.types import Pixels
@@ -74,11 +74,11 @@ class DecoderProcess:
         """Whether the next picture would be lent, not copied."""
         return not self.lending.lent
 
-    def decode(self, request: bytes, enough: Enough | None = None) -> Pixels:
-        """The pixels of one picture.
+    def decode(self, request: bytes, enough: Enough | None = None, enter: Enter | None = None) -> Pixels:
+        """The pixels of one picture; the time that `enter` takes does not count.
 
         Raises:
-            ImageDecodeError: what `decode` raises, or `enough`.
+            ImageDecodeError: what `decode` raises, or `enough`, or `enter`.
             TimeoutError: it takes too long.
             EOFError: the process ended; some systems say OSError.
         """
@@ -88,9 +88,22 @@ class DecoderProcess:
         if lends:
             self.lending.clear()
         self.channel.sendall(REQUEST.pack(len(request), 0 if lends else 1, enough is not None) + request)
-        height, width, asks = self._reply(deadline)
-        if enough is not None and asks:
-            height, width = self._told(enough, height, width, deadline)
+        height, width, question = self._reply(deadline)
+        while question:
+            least, asked = (height, width), time.monotonic()
+            try:
+                if question == ENTERS and enter is not None:
+                    enter(width, height, None)
+                    deadline += time.monotonic() - asked
+                elif question == ASKS and enough is not None:
+                    least = enough(height, width)
+            except ImageDecodeError:
+                self.channel.sendall(SIZE.pack(0, 0))
+                with contextlib.suppress(ImageDecodeError):
+                    self._reply(deadline)  # so that it is ready for the next picture
+                raise
+            self.channel.sendall(SIZE.pack(*least))
+            height, width, question = self._reply(deadline)
         return self.lending.lend(height, width) if lends else self.copying.picture(height, width).copy()
 
     def end(self, *, kill: bool) -> int:
@@ -106,22 +119,10 @@ class DecoderProcess:
             return self.process.wait(_REAP_S)
         return -signal.SIGKILL
 
-    def _told(self, enough: Enough, height: int, width: int, deadline: float) -> tuple[int, int]:
-        """What the process makes of a picture once it knows the size that is enough."""
-        try:
-            least = enough(height, width)
-        except ImageDecodeError:
-            self.channel.sendall(SIZE.pack(1, 1))
-            with contextlib.suppress(ImageDecodeError):
-                self._reply(deadline)  # so that it is ready for the next picture
-            raise
-        self.channel.sendall(SIZE.pack(*least))
-        return self._reply(deadline)[:2]
-
-    def _reply(self, deadline: float) -> tuple[int, int, bool]:
-        """Height and width, and whether it asks how much of them is enough."""
+    def _reply(self, deadline: float) -> tuple[int, int, int]:
+        """Height and width, and what it asks of them: `ASKS`, `ENTERS` or nothing."""
         self.channel.settimeout(max(0.001, deadline - time.monotonic()))
         height, width, length = REPLY.unpack(receive(self.channel, REPLY.size))
-        if length and length != ASKS:
+        if length and length not in (ASKS, ENTERS):
             raise ImageDecodeError(receive(self.channel, length).decode())
-        return height, width, length == ASKS
+        return height, width, length

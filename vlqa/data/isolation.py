@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vlqa.data.complaints import call, one_line, refusal
 from vlqa.data.decoder_process import DecoderProcess
-from vlqa.data.images import MAX_PIXELS, Enough, decode, source_name
+from vlqa.data.images import MAX_PIXELS, Enough, Enter, decode, source_name
 from vlqa.errors import ConfigError, ImageDecodeError, VLQAError
 from vlqa.types import Pixels, Source
 
@@ -55,20 +55,21 @@ class IsolatedDecoder:
         self._lock = threading.Lock()
         self._closed = False
 
-    def __call__(self, image: ImageLike, enough: Enough | None = None) -> Pixels:
+    def __call__(self, image: ImageLike, enough: Enough | None = None, enter: Enter | None = None) -> Pixels:
         """The pixels of one picture, as `decode` gives them.
 
         Args:
             image: as of `decode`.
             enough: as of `decode`; called in this process.
+            enter: as of `decode`; called in this process, for large pictures, without their format.
 
         Raises:
             ImageDecodeError: what `decode` raises; or the decoder crashed, or took too long, in one line.
             VLQAError: no process can be started.
         """
         if not isinstance(image, Source | str | os.PathLike | bytes | bytearray | memoryview):
-            return decode(image, max_pixels=self.max_pixels)
-        request = _Request(image, _packed(image), enough)
+            return decode(image, max_pixels=self.max_pixels, enter=enter)
+        request = _Request(image, _packed(image), enough, enter)
         child = self._take()
         if child is not None:
             with contextlib.suppress(_CrashError):  # of an earlier picture's doing, perhaps: one more try in a new one
@@ -114,7 +115,7 @@ class IsolatedDecoder:
 
     def _decode(self, child: DecoderProcess, request: _Request) -> Pixels:
         try:
-            pixels = child.decode(request.data, None if request.enough is None else request.tell)
+            pixels = child.decode(request.data, None if request.enough is None else request.tell, request.let_in)
         except ImageDecodeError:
             self._release(child)
             raise
@@ -158,12 +159,21 @@ class _Request:
     image: ImageLike
     data: bytes
     enough: Enough | None
+    enter: Enter | None
 
     def tell(self, height: int, width: int) -> tuple[int, int]:
         """What is enough of a picture of this size."""
         assert self.enough is not None
         try:
             return self.enough(height, width)
+        except Exception as error:
+            raise refusal(self.image, error) from error
+
+    def let_in(self, width: int, height: int, kind: str | None) -> None:
+        """Wait until there is room for it."""
+        try:
+            if self.enter is not None:
+                self.enter(width, height, kind)
         except Exception as error:
             raise refusal(self.image, error) from error
 

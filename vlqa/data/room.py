@@ -48,6 +48,7 @@ class Room:
         """
         need = _OF_FORMAT.get(kind or "", BYTES_PER_PIXEL) * width * height
         with self._changed:
+            self._decoding.pop(number, None)  # of a first try, whose decoder crashed
             self._changed.wait_for(lambda: self._closed or self._fits(number, need))
             if self._closed:
                 raise ImageDecodeError("was not decoded: the run has ended")
