@@ -93,8 +93,10 @@ class DecoderProcess:
             least, asked = (height, width), time.monotonic()
             try:
                 if question == ENTERS and enter is not None:
-                    enter(width, height, None)
-                    deadline += time.monotonic() - asked
+                    try:
+                        enter(width, height, None)
+                    finally:
+                        deadline += time.monotonic() - asked
                 elif question == ASKS and enough is not None:
                     least = enough(height, width)
             except ImageDecodeError:
