@@ -250,7 +250,7 @@ def test_large_pictures_wait_for_room_in_memory() -> None:
 
     decoder = IsolatedDecoder(10 * MANY_PIXELS, timeout_s=1.5)
     assert decoder(large, None, enter).shape == (1700, 2500, 3)
-    with pytest.raises(ImageDecodeError, match="^image given as bytes: finds no room"):
+    with pytest.raises(ImageDecodeError, match=r"^image given as bytes: finds no room"):
         decoder(large, None, enter)
     assert decoder(GOOD, None, enter).shape == (240, 240, 3)
     assert decoder(large).shape == (1700, 2500, 3)
