@@ -54,6 +54,7 @@ def main() -> None:
     for name in arguments.cases:
         measured[name] = _measured(CASES[name], arguments)
         _print_case(name, measured[name])
+        sys.stdout.flush()
     report = {**provenance(), "start": _start(), "cases": earlier.get("cases", {}) | measured}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=2) + "\n")

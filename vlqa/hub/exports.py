@@ -26,8 +26,7 @@ _INDEX = "towers.json"
 def export(predictor: ImagePredictor, directory: str | os.PathLike[str], *, licence: str | None = None) -> Path:
     """Save a predictor together with what OpenVINO runs of it.
 
-    On one thread of a CPU with AVX-512, CLIP's RN50 took 0.7 of torch's time on 1024×768 px in fp32 and a third in
-    bf16, `mini` the same and three quarters.
+    How much faster it is `benchmarks/throughput.py` tells, how near the scores are `benchmarks/precision.py`.
 
     `load` uses it from then on, on the CPU; `load(…, runtime="torch")` does not. Scores stay the same within the
     tolerance of float32, or, with precision "bf16", of bfloat16.
