@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _WORTH_PIXELS = 2**18
-"""Pixels a call from which folding a ResNet-50's weights, some 20 ms on a CPU, is won back."""
+"""Pixels of a picture from which folding a ResNet-50's weights, some 20 ms a call on a CPU, is won back."""
 
 
 def normed(conv: Any, norm: Any, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
@@ -70,9 +70,8 @@ def forward_clip_resnet(tower: Any, images: Float[Tensor, "n 3 h w"]) -> Float[T
 
 
 def worth_folding(images: Tensor) -> bool:
-    """Whether a ResNet runs faster on these pictures with folded weights: no gradient, and pixels enough."""
-    pixels = images.shape[0] * images.shape[-2] * images.shape[-1]
-    return not torch.is_grad_enabled() and pixels >= _WORTH_PIXELS
+    """Whether a ResNet runs faster on these pictures with folded weights; a picture alone or among others alike."""
+    return not torch.is_grad_enabled() and images.shape[-2] * images.shape[-1] >= _WORTH_PIXELS
 
 
 def _convolved(module: Any, number: int, x: Tensor) -> Tensor:
