@@ -14,6 +14,7 @@ Prints a table, adds to benchmarks/results/throughput.json. liqe_mix needs 21 Gi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -115,8 +116,8 @@ def _measure(case: Case, sides: _Sides, paths: list[str], rounds: int) -> dict[s
             worker.score(paths[:1])
             first[side] = _size(worker)
     names = ("peer", *case.sides)
-    workers = {side: sides.start(side) for side in names}
-    try:
+    with contextlib.ExitStack() as running:
+        workers = {side: running.enter_context(sides.start(side)) for side in names}
         scores = {side: workers[side].score(paths)[0] for side in names}  # warms up as well
         times: dict[str, list[float]] = {side: [] for side in names}
         for _ in range(rounds):
@@ -133,9 +134,6 @@ def _measure(case: Case, sides: _Sides, paths: list[str], rounds: int) -> dict[s
             "versions": workers["fp32"].versions | {f"peer {k}": v for k, v in workers["peer"].versions.items()},
             "threads": {side: workers[side].threads for side in names},
         }
-    finally:
-        for worker in workers.values():
-            worker.close()
 
 
 def _write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[str]:
