@@ -12,6 +12,7 @@ from vlqa.data.formats import has_picture_suffix, most_bytes
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
 from vlqa.data.sources.download import Download
+from vlqa.data.sources.kinds import Kind, kind_of
 from vlqa.data.sources.limits import Limits
 from vlqa.data.sources.lists import expand_braces, read_names
 from vlqa.data.sources.named import NamedPictures, holder_of
@@ -117,22 +118,20 @@ class PictureFinder:
                 yield from self._in_file(name)
 
     def _in_file(self, path: str) -> Iterator[Picture]:
-        if _inside(path) is None:
+        if kind_of(path) is Kind.PICTURE:
             yield self.member(path) or path
         else:
             yield from self._counted(self._listed(path), path)
 
     def _at(self, address: str) -> Iterator[Picture]:
-        picture = self.member(address)
-        if picture is None and _inside(address) is not None:
-            yield from self._counted(self._listed(address), address)
+        if kind_of(address) is Kind.PICTURE:
+            yield self.member(address) or self._fetched(address)
         else:
-            yield picture or self._fetched(address)
+            yield from self._counted(self._listed(address), address)
 
     def _listed(self, holder: str) -> Iterator[Source]:
         """The pictures of an archive or a table."""
-        inside = _inside(holder)
-        assert inside is not None
+        inside = parquet.rows if kind_of(holder) is Kind.TABLE else archives.members
         return inside(holder, self.most_bytes, Download(holder, self.file_limits) if web.is_address(holder) else None)
 
     def _fetched(self, address: str) -> Source:
@@ -145,14 +144,6 @@ class PictureFinder:
             yield picture
         if empty and self.on_empty is not None:
             self.on_empty(name)
-
-
-def _inside(name: str) -> Callable[..., Iterator[Source]] | None:
-    """What finds the pictures in a file of this name or address; None where it is taken for a picture itself."""
-    path = name.partition("#")[0].partition("?")[0] if web.is_address(name) else name
-    if path.lower().endswith(archives.SUFFIXES):
-        return archives.members
-    return parquet.rows if path.lower().endswith(parquet.SUFFIXES) else None
 
 
 def is_list(given: str) -> bool:
