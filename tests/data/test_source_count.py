@@ -60,6 +60,19 @@ def test_what_is_known_only_once_it_is_read_is_not_counted(here: Path, given: st
         sum(counts(["a.png", given]))
 
 
+def test_a_list_in_a_pipe_is_left_to_the_run() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"a.png\nb.png\n")
+    os.close(writing)
+    given = f"@/dev/fd/{reading}"
+    try:
+        with pytest.raises(UncountableError):
+            sum(counts([given]))
+        assert list(PictureFinder().find([given])) == ["a.png", "b.png"]
+    finally:
+        os.close(reading)
+
+
 def test_a_folder_in_itself_is_counted_once(here: Path) -> None:
     (here / "below" / "up").symlink_to("..")
     assert sum(counts(["."])) == len(list(PictureFinder().find(["."])))

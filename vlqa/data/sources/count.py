@@ -24,12 +24,15 @@ def counts(inputs: Iterable[str]) -> Iterator[int]:
     """Numbers whose sum is that of the pictures that `PictureFinder.find` finds; many are 0, so that one may rest.
 
     Raises:
-        UncountableError: standard input, a gzipped archive, or an archive at an address.
+        UncountableError: standard input, a list that is no file but a pipe, a gzipped archive, or an archive at an
+            address.
     """
     for given in inputs:
         if given == STANDARD_INPUT:
             raise UncountableError
         if is_list(given):
+            if not Path(given[1:]).is_file():  # lines that are read here would be lost to the run
+                raise UncountableError
             with Path(given[1:]).open("rb") as file:
                 for name in read_names(file, given[1:]):
                     yield from _named(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -67,12 +68,12 @@ class PictureFinder:
             Paths of files, and sources of all other pictures. What cannot be read is a path or source that fails.
 
         Raises:
-            ConfigError: at once where a list cannot be read or standard input is named twice.
+            ConfigError: at once where a list that is no pipe cannot be read or standard input is named twice.
         """
         inputs = list(inputs)
         for given in filter(is_list, inputs):
             if given != STANDARD_INPUT:
-                _open_list(given).close()
+                _check_list(given)
         if inputs.count(STANDARD_INPUT) > 1:
             raise ConfigError("standard input (-) can be read once only; name it once")
         return self._found(inputs)
@@ -149,6 +150,13 @@ class PictureFinder:
 def is_list(given: str) -> bool:
     """Whether an input is a list: `-`, or `@FILE` where no file is called so itself."""
     return given == STANDARD_INPUT or (given.startswith("@") and len(given) > 1 and not os.path.lexists(given))
+
+
+def _check_list(given: str) -> None:
+    with contextlib.suppress(OSError):
+        if Path(given[1:]).is_fifo():  # can be opened once only, and waits for who writes it
+            return
+    _open_list(given).close()
 
 
 def _open_list(given: str) -> BinaryIO:
