@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +21,7 @@ from typer.testing import CliRunner
 
 from tests.tiny import pictures
 from vlqa.apps.cli import app
-from vlqa.apps.journal import Journal
+from vlqa.apps.journal import Journal, check_journal
 from vlqa.apps.maps import MapWriter
 from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.types import Assessment, Source
@@ -323,6 +326,27 @@ def test_what_is_in_the_way_is_told_before_a_model_is_loaded(tmp_path: Path, fil
     nowhere = command(files[0], "--model", "none", "--output", Path(files[0]) / "out.jsonl")
     assert "out.jsonl: cannot be written (Not a directory)" in str(nowhere.exception)
     assert "no model is called 'none'" in str(command(files[0], "--model", "none").exception)
+
+
+def test_only_a_lock_that_is_held_tells_of_another_run(
+    tmp_path: Path, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    first.close(keep=True)
+
+    def over_nfs(file: Any, operation: int) -> None:
+        if not file.writable():
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        raise failure
+
+    for failure in (OSError(errno.ENOLCK, "No locks available"), OSError(errno.EOPNOTSUPP, "Not supported")):
+        monkeypatch.setattr(fcntl, "flock", over_nfs)
+        check_journal(first.file, SETTINGS, resume=True)
+        journal(tmp_path, resume=True).close(keep=True)
+    failure = BlockingIOError(errno.EWOULDBLOCK, "Resource temporarily unavailable")
+    with pytest.raises(ConfigError, match="is being written by another run"):
+        check_journal(first.file, SETTINGS, resume=True)
 
 
 def test_what_is_left_out_and_what_is_retried_is_told(many: Path, tiny_model: Path, tmp_path: Path) -> None:
