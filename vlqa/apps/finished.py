@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlqa.apps.pictures import name_of
+from vlqa.apps.pictures import brief_digest, name_of
 from vlqa.errors import ConfigError
 
 if TYPE_CHECKING:
     from vlqa.data.sources.find import Picture
 
 _LONGEST_FIELD = 2**31 - 1  # of a CSV file: all patches of a picture are one
-_DIGEST_BYTES = 12
 
 
 def check_holds(output: Path, format: str, pictures: Iterable[Picture], *, retry_failed: bool = False) -> None:
@@ -81,8 +79,7 @@ def _records(output: Path, format: str) -> Iterator[tuple[str, bool]]:
 
 
 def _digest(name: str) -> bytes:
-    written = name.encode("utf-8", "backslashreplace")  # as outputs hold names that are no UTF-8
-    return hashlib.blake2b(written, digest_size=_DIGEST_BYTES).digest()
+    return brief_digest(name.encode("utf-8", "backslashreplace").decode())  # as CSV and Parquet hold it
 
 
 def _is_newer(path: str, time_ns: int) -> bool:
