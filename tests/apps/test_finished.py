@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from vlqa.apps.finished import check_holds
+from vlqa.apps.cli import app
+from vlqa.apps.finished import Finished, check_holds
 from vlqa.apps.records import open_output
+from vlqa.apps.references import References
 from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.types import Assessment, Explanation, Patch, Source
 
@@ -27,17 +31,19 @@ def finished(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     with open_output(request.param, output, (1, 5), Explanation) as out:
         for name in out.unscored([names[0], names[1], Source(names[2], unread), names[3]]):
             failed = {"error": "broken"} if name == names[1] else {"quality": 0.5, "raw": 3.0, "patches": patches}
-            out.write(Explanation(name.name if isinstance(name, Source) else name, **failed))
+            known = {"model": "tiny", "digest": "0123456789abcdef"}
+            out.write(Explanation(name.name if isinstance(name, Source) else name, **known, **failed))
     return output
 
 
-def check(output: Path, *names: str | Source, retry_failed: bool = False) -> None:
-    check_holds(output, output.suffix[1:], names, retry_failed=retry_failed)
+def check(output: Path, *names: str | Source, **options: Any) -> Finished:
+    return check_holds(output, output.suffix[1:], names, **options)
 
 
 def test_an_output_that_holds_all_that_is_named_is_complete(finished: Path) -> None:
     folder = finished.parent
-    check(finished, str(folder / "a.png"), str(folder / "b.png"), Source("s.tar/x\ny.png", unread), ODD)
+    found = check(finished, str(folder / "a.png"), str(folder / "b.png"), Source("s.tar/x\ny.png", unread), ODD)
+    assert (found.failed, found.digests) == (1, {"0123456789abcdef"})
 
 
 def test_pictures_that_are_missing_or_changed_are_told(finished: Path) -> None:
@@ -50,9 +56,43 @@ def test_pictures_that_are_missing_or_changed_are_told(finished: Path) -> None:
         check(finished, str(picture), "new.png", "newer.png")
 
 
+def test_references_that_have_changed_are_told(finished: Path) -> None:
+    folder = finished.parent
+    original, picture = folder / "originals" / "a.png", str(folder / "a.png")
+    original.parent.mkdir()
+    original.touch()
+    os.utime(original, (1, 1))
+    references = References(original.parent)
+    check(finished, picture, reference_of=references.of)
+    later = finished.stat().st_mtime + 10
+    os.utime(original, (later, later))
+    with pytest.raises(ConfigError, match=r"1 pictures or their references have changed since \(the first: \S+a.png"):
+        check(finished, picture, reference_of=references.of)
+
+
+def test_a_finished_output_is_of_one_model(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    def score(*options: object) -> Any:
+        given = ("score", folder, "--model", tiny_model, "--device", "cpu", "--output", tmp_path / "out.csv", *options)
+        return CliRunner().invoke(app, [str(each) for each in given])
+
+    (folder / "broken.png").write_bytes(b"no picture")
+    assert score().exit_code == 1
+    again = score("--resume")
+    assert again.exit_code == 1 and "is complete with 1 failed, by its names, times of change and model" in again.stderr
+    other = score("--resume", "--prompts", "clip_iqa").exception
+    assert isinstance(other, ConfigError) and "is finished, by another model, or with other prompts" in str(other)
+
+
 def test_failures_are_not_retried_in_a_finished_output(finished: Path) -> None:
     with pytest.raises(ConfigError, match="is finished, with 1 failed"):
         check(finished, ODD, retry_failed=True)
+
+
+def test_a_record_without_a_name_is_none(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_text('{"path": null, "digest": "", "error": null}\n')
+    with pytest.raises(ConfigError, match="holds no jsonl of vlqa score"):
+        check(output, "a.png")
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -9,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +22,7 @@ from typer.testing import CliRunner
 
 from tests.tiny import pictures
 from vlqa.apps.cli import app
-from vlqa.apps.journal import Journal
+from vlqa.apps.journal import Journal, check_journal
 from vlqa.apps.maps import MapWriter
 from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.types import Assessment, Source
@@ -323,6 +327,24 @@ def test_what_is_in_the_way_is_told_before_a_model_is_loaded(tmp_path: Path, fil
     nowhere = command(files[0], "--model", "none", "--output", Path(files[0]) / "out.jsonl")
     assert "out.jsonl: cannot be written (Not a directory)" in str(nowhere.exception)
     assert "no model is called 'none'" in str(command(files[0], "--model", "none").exception)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EWOULDBLOCK])
+def test_only_a_lock_that_is_held_tells_of_another_run(
+    tmp_path: Path, files: list[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    first.close(keep=True)
+
+    def over_nfs(file: BinaryIO, operation: int) -> None:
+        assert file.writable()  # else it would be EBADF
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(fcntl, "flock", over_nfs)
+    held = pytest.raises(ConfigError, match="is being written by another run")
+    with held if number == errno.EWOULDBLOCK else contextlib.nullcontext():
+        check_journal(first.file, SETTINGS, resume=True)
 
 
 def test_what_is_left_out_and_what_is_retried_is_told(many: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a.png", "a.png", "none.png", "notes.txt"),
         ("empty", "again", "below", "loop", "gone.png"),
         ("*.png", "*.none", "**/*.png", "**", "s-{0..2}.tar", "{p,labels,damaged,none}.parquet"),
-        ("s-*.tar", "*.parquet", "@list.txt", "@none", "https://host/{0..3}.png"),
+        ("s-*.tar", "*.parquet", "@list.txt", "@none", "https://host/{0..3}.png", "https://host/x.png?of=t.tar"),
     ],
 )
 def test_as_many_are_counted_as_are_found(here: Path, inputs: tuple[str, ...]) -> None:
@@ -50,12 +50,27 @@ def test_as_many_are_counted_as_are_found(here: Path, inputs: tuple[str, ...]) -
     assert sum(counts(inputs)) == len(list(PictureFinder().find(inputs)))
 
 
-@pytest.mark.parametrize("given", ["-", "t.tar", "https://host/t.tar", "@list.txt"])
+@pytest.mark.parametrize(
+    "given", ["-", "t.tar", "https://host/t.tar", "https://host/t.tar?key=1", "https://host/p.parquet#top", "@list.txt"]
+)
 def test_what_is_known_only_once_it_is_read_is_not_counted(here: Path, given: str) -> None:
     write_tar(here / "t.tar", {"x.png": IMAGES[0]}, "w:gz")
     (here / "list.txt").write_text("a.png\nt.tar\n")
     with pytest.raises(UncountableError):
         sum(counts(["a.png", given]))
+
+
+def test_a_list_in_a_pipe_is_left_to_the_run() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"a.png\nb.png\n")
+    os.close(writing)
+    given = f"@/dev/fd/{reading}"
+    try:
+        with pytest.raises(UncountableError):
+            sum(counts([given]))
+        assert list(PictureFinder().find([given])) == ["a.png", "b.png"]
+    finally:
+        os.close(reading)
 
 
 def test_a_folder_in_itself_is_counted_once(here: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def test_lists_are_read_as_they_are_needed(here: Path) -> None:
     found = PictureFinder(endless).find(["-"])
     assert list(itertools.islice(found, 3)) == ["0.png", "1.png", "2.png"]
     assert next(endless.raw.lines) <= 4  # type: ignore[attr-defined]
+
+
+def test_a_list_in_a_named_pipe_is_opened_once(here: Path) -> None:
+    os.mkfifo(here / "pipe")
+    begun = threading.Thread(target=PictureFinder().find, args=(["@pipe"],), daemon=True)
+    begun.start()
+    begun.join(5)
+    waits = begun.is_alive()
+    writer = os.open(here / "pipe", os.O_RDWR)  # waits for nobody, and frees who waits
+    try:
+        assert not waits
+        os.write(writer, b"a.png\nb.png\n")
+        found = PictureFinder().find(["@pipe"])
+        assert next(found) == "a.png"
+    finally:
+        os.close(writer)
+    assert list(found) == ["b.png"]
 
 
 def test_a_list_of_another_kind_of_text_is_one_line() -> None:

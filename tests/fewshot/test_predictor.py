@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -426,3 +427,14 @@ def test_labelled_pictures_are_known_again(rows: Any) -> None:
     assert strangers.acquainted(seen).nonzero()[0].tolist() == [row for row in range(100) if row != 3]
     twins = Strangers.of(np.ones((5, 4)), 0)  # whose limit is 0
     assert twins.acquainted(np.array([[1.0, 1, 1, 1], [1, 1, 1, 1.1]])).tolist() == [True, False]
+
+
+def test_rows_of_single_precision_are_looked_up_as_exactly_and_in_blocks() -> None:
+    features = 3000 + np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
+    strangers = Strangers.of(features[:20].astype(np.float64), 0)
+    tracemalloc.start()
+    found = strangers.acquainted(features)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.nonzero()[0].tolist() == list(range(20))
+    assert peak < features.nbytes  # half of what all rows would take in double precision

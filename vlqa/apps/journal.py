@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections import deque
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlqa.apps.pictures import name_of
+from vlqa.apps.pictures import DIGEST_BYTES, brief_digest, name_of
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Source
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _VERSION = 1
 _STAMP, _HEADER = "stamp", "journal"
 _AGAIN = "again"  # a stamp that no picture has
-_DIGEST_BYTES = 12
 
 
 class Journal:
@@ -106,7 +104,7 @@ class Journal:
             stamp = row.pop(_STAMP)
             if number < self._earlier_lines:
                 mark = self._mark(stamp, row["error"])
-                if _take(unclaimed, _digest(row["path"]), mark):
+                if _take(unclaimed, brief_digest(row["path"]), mark):
                     continue
             self.failed += row["error"] is not None
             yield row
@@ -115,7 +113,7 @@ class Journal:
     def unnamed(self) -> int:
         """Earlier records whose pictures `unscored` was not given: `rows` leaves them out."""
         marks = sum(len(marks) for name, marks in self._earlier.items() if name not in self._outdated)
-        return marks // _DIGEST_BYTES
+        return marks // DIGEST_BYTES
 
     def close(self, *, keep: bool) -> None:
         """End; remove the file unless it is kept and holds records."""
@@ -124,7 +122,7 @@ class Journal:
         self._open.close()
 
     def _is_done(self, name: str, stamp: str | None) -> bool:
-        key = _digest(name)
+        key = brief_digest(name)
         done = _take(self._earlier, key, _digest(stamp))  # of a picture that is named twice each record counts once
         (self._outdated.add if key in self._earlier else self._outdated.discard)(key)
         return done
@@ -142,7 +140,7 @@ class Journal:
             end += len(line)
             self._lines += 1
             self.resumed += error is None or not self._retry_failed
-            key = _digest(name)
+            key = brief_digest(name)
             self._earlier[key] = self._earlier.get(key, b"") + self._mark(stamp, error)
         self._open.seek(end)
         self._open.truncate()
@@ -161,7 +159,7 @@ class Journal:
 def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
     """Raise what a `Journal` would, as far as the settings known so far tell, and change nothing."""
     if file.exists():
-        with file.open("rb") as opened:
+        with file.open("r+b") as opened:  # over NFS only who may write may lock
             _lock(opened, file)
             _begun(opened, file, settings, resume)
 
@@ -202,18 +200,16 @@ def stamp_of(picture: Picture) -> str | None:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _digest(text: str | None) -> bytes:
-    return hashlib.blake2b(
-        ("" if text is None else f"={text}").encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES
-    ).digest()
+def _digest(stamp: str | None) -> bytes:
+    return brief_digest("" if stamp is None else f"={stamp}")
 
 
 def _take(marks: dict[bytes, bytes], name: bytes, mark: bytes) -> bool:
     """Remove one mark from those of a name; whether it was there."""
     there = marks.get(name, b"")
-    for at in range(0, len(there), _DIGEST_BYTES):
-        if there[at : at + _DIGEST_BYTES] == mark:
-            marks[name] = there[:at] + there[at + _DIGEST_BYTES :]
+    for at in range(0, len(there), DIGEST_BYTES):
+        if there[at : at + DIGEST_BYTES] == mark:
+            marks[name] = there[:at] + there[at + DIGEST_BYTES :]
             if not marks[name]:
                 del marks[name]
             return True
@@ -227,12 +223,12 @@ def _short(value: Any) -> str:
 
 def _lock(file: BinaryIO, path: Path) -> None:
     """Keep a second run from writing the same journal; where the system has no such locks, nothing does."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, OSError):
         import fcntl
 
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ConfigError(
                 f"{path} is being written by another run; wait for it, or name another --output"
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
@@ -15,6 +16,8 @@ from vlqa.data.sources.find import Picture, PictureFinder
 from vlqa.data.sources.web import is_address
 from vlqa.errors import ConfigError
 from vlqa.types import Source
+
+DIGEST_BYTES = 12
 
 
 def find_pictures(paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
@@ -59,6 +62,11 @@ def each_once(pictures: Iterable[Picture]) -> list[Picture]:
 def name_of(picture: Picture) -> str:
     """What its record calls a picture."""
     return picture.name if isinstance(picture, Source) else picture
+
+
+def brief_digest(text: str) -> bytes:
+    """What stands for a name or a stamp where millions are in memory: `DIGEST_BYTES` bytes."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def file_name(picture: Picture) -> str:

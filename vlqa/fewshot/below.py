@@ -12,7 +12,8 @@ from torch import Tensor
 from vlqa import artifacts
 from vlqa.errors import ConfigError
 from vlqa.fewshot.heads import Matrix, Vector
-from vlqa.predictors.base import ImagePredictor, Reading, Sight
+from vlqa.predictors.base import ImagePredictor, Sight
+from vlqa.predictors.reading import Reading
 
 
 class OnFeatures(ImagePredictor):

@@ -49,12 +49,16 @@ class Strangers:
         apart = squared_distances(features, self.known.astype(np.float64))
         return _mean_of_nearest(apart, min(_NEIGHBOURS, len(self.known)))
 
-    def acquainted(self, features: Matrix) -> np.ndarray:
-        """(m,) whether each picture is a labelled one itself, or the same to the encoder; `known` may be a sample."""
+    def acquainted(self, features: np.ndarray) -> np.ndarray:
+        """(m,) whether each picture is a labelled one itself, or the same to the encoder; `known` may be a sample.
+
+        Args:
+            features: (m, d) of any precision; a row of NaN is of none.
+        """
         same = np.zeros(len(features), bool)
         known = self.known.astype(np.float64)
         for start in range(0, len(features), _BLOCK):
-            rows = features[start : start + _BLOCK]
+            rows = features[start : start + _BLOCK].astype(np.float64)
             nearest = np.sqrt(squared_distances(rows, known).min(axis=1))  # NaN for a row of NaN
             lengths = np.linalg.norm(rows, axis=1)
             same[start : start + _BLOCK] = nearest <= np.maximum(_SAME * self.limit, _ROUNDING * lengths)

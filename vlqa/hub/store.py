@@ -21,6 +21,7 @@ from vlqa._version import __version__
 from vlqa.errors import CheckpointError, ConfigError
 from vlqa.hub import exports, prompted, table
 from vlqa.hub.parts import ModelParts, published
+from vlqa.hub.target import CONFIG, check_target
 from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.clip_hub import fetch
 from vlqa.predictors.base import ImagePredictor
@@ -30,7 +31,7 @@ from vlqa.resources import weights_dir
 from vlqa.runtime import default_batch_size, keep_freed_memory, resolve_device, resolve_dtype
 
 FORMAT = 1
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+WEIGHTS = "model.safetensors"
 
 _FORMS = {
     "antonym": "prompted",
@@ -67,7 +68,7 @@ def load(
             opposite sentences make any model score by them, on (0, 1); joint prompts need labels of `quality`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "bf16" or "fp16" (not on the CPU): of the image tower.
-        options: how pictures are read, which `predictors.base.Reading` tells (`batch_size`, `workers`,
+        options: how pictures are read, which `predictors.reading.Reading` tells (`batch_size`, `workers`,
             `max_image_pixels`, `fast_decode`, `isolate`, `decode_timeout`); what the model sees: `patches` ("demo" or
             "pyiqa") of liqe, `max_shorter_side`, `min_side`, `multiple`, `max_pixels` of models that see the
             whole picture; and `adapter` (one of the model's, a folder in peft's format, or None for the bare backbone),
@@ -183,24 +184,6 @@ def _runtime(asked: Any, place: torch.device, folder: Path) -> str:
     if asked == "openvino" and place.type != "cpu":
         raise ConfigError(f"exported towers run on the CPU, not on {place}; use device='cpu' or runtime='torch'")
     return "openvino" if asked != "torch" and there and place.type == "cpu" else "torch"
-
-
-def check_target(target: Path) -> None:
-    """Raise the ConfigError of a place where `save` would not write."""
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{target} is a file; name a folder to save the model in")
-    try:
-        artifacts.check_writable(target)
-    except OSError as error:
-        raise ConfigError(f"{target}: no model can be saved there ({error.strerror}); name another folder") from None
-    present = target / CONFIG
-    if present.is_file():
-        try:
-            ours = "format" in artifacts.read_json(present)
-        except CheckpointError:
-            ours = False
-        if not ours:
-            raise ConfigError(f"{present} is not that of a vlqa model and would be lost; save to another folder")
 
 
 def _form(method: str) -> ModuleType:

@@ -13,8 +13,8 @@ from vlqa.errors import ConfigError
 from vlqa.functional.similarity import unit
 from vlqa.models.clip_backbone import ClipBackbone
 from vlqa.models.learned_context import LearnedContext
-from vlqa.predictors.base import Reading
 from vlqa.predictors.prompted import PromptPredictor
+from vlqa.predictors.reading import Reading
 from vlqa.predictors.views import View
 from vlqa.prompts import PromptSet
 

@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch import Tensor
 from vlqa.errors import ConfigError, ImageWarning, VLQAError
 from vlqa.pipeline import Route, encode_images
 from vlqa.predictors.given import as_iterable
+from vlqa.predictors.reading import Reading
 from vlqa.profiling import stage
 from vlqa.types import Assessment, Explanation, Patch
 
@@ -38,27 +39,6 @@ class Sight(Route):
 
     pool: Callable[[Tensor], Tensor]
     width: int
-
-
-class Reading(TypedDict, total=False):
-    """How a predictor reads and batches pictures.
-
-    Attributes:
-        batch_size: pictures of 224×224 px an encoder call, by default by the free memory; larger ones count as several.
-        workers: decoding threads; None, the default, chooses by the number of cores.
-        max_image_pixels: a picture with more, 200 million, is refused before it is decoded.
-        fast_decode: whether large JPEGs are decoded at a part of their size, which moves scores a little.
-        isolate: decode in child processes, so that a picture which crashes or hangs its decoder costs only itself; each
-            call starts them anew, in 0.15 s or more.
-        decode_timeout: seconds, 30, that an isolated picture may take.
-    """
-
-    batch_size: int
-    workers: int | None
-    max_image_pixels: int
-    fast_decode: bool
-    isolate: bool
-    decode_timeout: float
 
 
 _BLOCK = 256  # rows scored at once: bounds memory for a million images

@@ -14,7 +14,8 @@ from vlqa import artifacts
 from vlqa.functional.similarity import unit
 from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
-from vlqa.predictors.base import ImagePredictor, Reading, Sight
+from vlqa.predictors.base import ImagePredictor, Sight
+from vlqa.predictors.reading import Reading
 from vlqa.predictors.views import Scales
 
 

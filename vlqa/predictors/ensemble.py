@@ -15,9 +15,10 @@ from torch import Tensor
 
 from vlqa import artifacts
 from vlqa.errors import ConfigError
-from vlqa.predictors.base import ImagePredictor, Reading, Sight, joined_row
+from vlqa.predictors.base import ImagePredictor, Sight, joined_row
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.prompted import PromptPredictor
+from vlqa.predictors.reading import Reading
 
 if TYPE_CHECKING:
     from vlqa.models.clip_backbone import ClipBackbone

@@ -10,8 +10,8 @@ from torch import Tensor
 from vlqa.errors import ConfigError
 from vlqa.functional.multitask import expected_quality, joint_probabilities, marginal
 from vlqa.models.clip_backbone import ClipBackbone
-from vlqa.predictors.base import Reading
 from vlqa.predictors.prompted import PromptPredictor
+from vlqa.predictors.reading import Reading
 from vlqa.predictors.views import View
 from vlqa.prompts import PromptSet
 

@@ -19,9 +19,10 @@ from vlqa.functional.sharpness import select_pristine
 from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
 from vlqa.pipeline import Route, encode_images
-from vlqa.predictors.base import Reading, Sight, scored_patches
+from vlqa.predictors.base import Sight, scored_patches
 from vlqa.predictors.encoded import EncoderPredictor
 from vlqa.predictors.given import as_iterable
+from vlqa.predictors.reading import Reading
 from vlqa.predictors.unfitted import not_fitted
 from vlqa.predictors.views import PatchGrid, Scales
 from vlqa.types import Patch, Pixels

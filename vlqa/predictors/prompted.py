@@ -18,7 +18,8 @@ from vlqa import artifacts
 from vlqa.functional.multitask import joint_probabilities
 from vlqa.functional.similarity import antonym_probability, cosine_logits, unit
 from vlqa.models.clip_backbone import ClipBackbone
-from vlqa.predictors.base import ImagePredictor, Reading, Sight, scored_patches
+from vlqa.predictors.base import ImagePredictor, Sight, scored_patches
+from vlqa.predictors.reading import Reading
 from vlqa.predictors.views import LiqePatches, View
 from vlqa.prompts import Prompts, PromptSet
 

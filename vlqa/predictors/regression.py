@@ -17,8 +17,8 @@ from vlqa import artifacts
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.models.fusion import FusionEncoder
 from vlqa.models.image_encoder import ImageEncoder
-from vlqa.predictors.base import Reading
 from vlqa.predictors.encoded import EncoderPredictor
+from vlqa.predictors.reading import Reading
 from vlqa.predictors.unfitted import not_fitted
 from vlqa.predictors.views import Scales
 from vlqa.types import Assessment

@@ -59,8 +59,6 @@ def evaluate(
       vlqa evaluate labels.csv --images photos/ --model liqe --weights LIQE.pt --json
       vlqa evaluate labels.csv --features store/
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
-    import numpy as np
-
     from vlqa import FewShotPredictor, Manifest, load
     from vlqa import evaluate as compare
     from vlqa.apps.features import features_of
@@ -85,7 +83,7 @@ def evaluate(
         rows = features_of(predictor, manifest.pictures, None if features is None else FeatureStore(features))
         result = compare(predictor, manifest, features=rows)
         if isinstance(predictor, FewShotPredictor):
-            seen = int(predictor.fitted_.strangers.acquainted(rows.astype(np.float64)).sum())
+            seen = int(predictor.fitted_.strangers.acquainted(rows).sum())
             told = f"{predictor.name} was fitted on {seen} of these {len(manifest)} pictures"
             if seen:
                 typer.echo(f"warning: {told}, so that this says little of new ones; test it on others", err=True)

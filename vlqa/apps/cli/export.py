@@ -27,7 +27,7 @@ def export(
     from vlqa import load
     from vlqa.hub.exports import export as export_model
     from vlqa.hub.exports import towers_of
-    from vlqa.hub.store import check_target
+    from vlqa.hub.target import check_target
 
     check_target(output)
     predictor = load(model, weights=weights, device="cpu", runtime="torch")

@@ -104,7 +104,7 @@ def fit(
     from vlqa import FewShotPredictor, Manifest, load
     from vlqa.data.choices import Choices, holds_choices
     from vlqa.fewshot.store import FeatureStore
-    from vlqa.hub.store import check_target
+    from vlqa.hub.target import check_target
 
     check_target(output)  # before minutes of work on the pictures
     store = None if features is None else FeatureStore(features)

@@ -6,13 +6,16 @@ import contextlib
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlqa.apps.cli.inputs import BatchSize, Paths
 from vlqa.errors import ConfigError, VLQAError
 from vlqa.types import Assessment, Explanation
+
+if TYPE_CHECKING:
+    from vlqa.apps.finished import Finished
 
 SOME_FAILED = 1
 
@@ -161,10 +164,11 @@ def score(
         what = "--reference" if reference is not None else "--map"
         raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
     pictures = at_least_one(find_pictures(paths, max_image_pixels))
+    references = None if reference is None else References(reference)
+    finished = None
     if resume and output is not None and output.is_file() and not journal_of(output).exists():
-        check_holds(output, chosen.value, pictures, retry_failed=retry_failed)
-        typer.echo(f"{output} is complete; to score again, delete it or leave --resume out", err=True)
-        return
+        of = references.of if references else None
+        finished = check_holds(output, chosen.value, pictures, retry_failed=retry_failed, reference_of=of)
     settings = {
         "precision": precision.value,
         "explain": explain,
@@ -174,9 +178,8 @@ def score(
         "max_image_pixels": max_image_pixels,
         "fast_decode": fast_decode,
     }
-    if output is not None:
+    if output is not None and finished is None:
         check_output(output, settings, resume=resume)  # before the model is loaded
-    references = None if reference is None else References(reference)
     given = {"pristine": pristine, "adapter": adapter, "decode_timeout": decode_timeout}
     own = {name: value for name, value in given.items() if value is not None}
     predictor = load(
@@ -192,6 +195,10 @@ def score(
         isolate=isolate,
         **own,
     )
+    if finished is not None:
+        finished.check_model(predictor)
+        _tell_complete(finished)
+        return
     draw = None if maps is None else MapWriter(maps, predictor)
     store = None if features is None else FeatureStore(features)
     kind = Explanation if explain else Assessment
@@ -231,6 +238,18 @@ def score(
     if out.unnamed:
         typer.echo(f"{out.unnamed} earlier records are left out: their pictures are not named any more", err=True)
     if out.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _tell_complete(finished: Finished) -> None:
+    known = f" with {finished.failed} failed" if finished.failed else ""
+    told = "by its names, times of change and model" if finished.digests else "as far as a table tells"
+    typer.echo(
+        f"{finished.output} is complete{known}, {told}; options such as --precision are not compared. "
+        "To score again, delete it or leave --resume out",
+        err=True,
+    )
+    if finished.failed:
         raise typer.Exit(SOME_FAILED)
 
 

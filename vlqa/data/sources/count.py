@@ -12,6 +12,7 @@ from vlqa.data.files import open_regular
 from vlqa.data.formats import has_picture_suffix
 from vlqa.data.sources import archives, parquet, web
 from vlqa.data.sources.find import STANDARD_INPUT, is_list
+from vlqa.data.sources.kinds import Kind, kind_of
 from vlqa.data.sources.lists import expand_braces, read_names
 
 
@@ -23,12 +24,15 @@ def counts(inputs: Iterable[str]) -> Iterator[int]:
     """Numbers whose sum is that of the pictures that `PictureFinder.find` finds; many are 0, so that one may rest.
 
     Raises:
-        UncountableError: standard input, a gzipped archive, or an archive at an address.
+        UncountableError: standard input, a list that is no file but a pipe, a gzipped archive, or an archive at an
+            address.
     """
     for given in inputs:
         if given == STANDARD_INPUT:
             raise UncountableError
         if is_list(given):
+            if not Path(given[1:]).is_file():  # lines that are read here would be lost to the run
+                raise UncountableError
             with Path(given[1:]).open("rb") as file:
                 for name in read_names(file, given[1:]):
                     yield from _named(name)
@@ -43,7 +47,7 @@ def counts(inputs: Iterable[str]) -> Iterator[int]:
 def _named(name: str) -> Iterator[int]:
     """What a line of a list stands for."""
     if web.is_address(name):
-        if name.lower().endswith((*archives.SUFFIXES, *parquet.SUFFIXES)):
+        if kind_of(name) is not Kind.PICTURE:
             raise UncountableError
         yield 1
     elif has_picture_suffix(name):
@@ -68,11 +72,11 @@ def _matching(pattern: str) -> Iterator[int]:
 def _at(path: str) -> Iterator[int]:
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long
         yield from _in_folder(path)
-    elif path.lower().endswith(archives.SUFFIXES):
+    elif (kind := kind_of(path)) is Kind.ARCHIVE:
         if _is_packed(path):
             raise UncountableError  # to unpack it once more would take time from the run
         yield from (1 for _ in archives.members(path, sys.maxsize))
-    elif path.lower().endswith(parquet.SUFFIXES):
+    elif kind is Kind.TABLE:
         yield parquet.count_rows(path)
     else:
         yield 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from vlqa.data.formats import has_picture_suffix, most_bytes
 from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
 from vlqa.data.sources.download import Download
+from vlqa.data.sources.kinds import Kind, kind_of
 from vlqa.data.sources.limits import Limits
 from vlqa.data.sources.lists import expand_braces, read_names
 from vlqa.data.sources.named import NamedPictures, holder_of
@@ -66,12 +68,12 @@ class PictureFinder:
             Paths of files, and sources of all other pictures. What cannot be read is a path or source that fails.
 
         Raises:
-            ConfigError: at once where a list cannot be read or standard input is named twice.
+            ConfigError: at once where a list that is no pipe cannot be read or standard input is named twice.
         """
         inputs = list(inputs)
         for given in filter(is_list, inputs):
             if given != STANDARD_INPUT:
-                _open_list(given).close()
+                _check_list(given)
         if inputs.count(STANDARD_INPUT) > 1:
             raise ConfigError("standard input (-) can be read once only; name it once")
         return self._found(inputs)
@@ -117,22 +119,20 @@ class PictureFinder:
                 yield from self._in_file(name)
 
     def _in_file(self, path: str) -> Iterator[Picture]:
-        if _inside(path) is None:
+        if kind_of(path) is Kind.PICTURE:
             yield self.member(path) or path
         else:
             yield from self._counted(self._listed(path), path)
 
     def _at(self, address: str) -> Iterator[Picture]:
-        picture = self.member(address)
-        if picture is None and _inside(address) is not None:
-            yield from self._counted(self._listed(address), address)
+        if kind_of(address) is Kind.PICTURE:
+            yield self.member(address) or self._fetched(address)
         else:
-            yield picture or self._fetched(address)
+            yield from self._counted(self._listed(address), address)
 
     def _listed(self, holder: str) -> Iterator[Source]:
         """The pictures of an archive or a table."""
-        inside = _inside(holder)
-        assert inside is not None
+        inside = parquet.rows if kind_of(holder) is Kind.TABLE else archives.members
         return inside(holder, self.most_bytes, Download(holder, self.file_limits) if web.is_address(holder) else None)
 
     def _fetched(self, address: str) -> Source:
@@ -147,17 +147,16 @@ class PictureFinder:
             self.on_empty(name)
 
 
-def _inside(name: str) -> Callable[..., Iterator[Source]] | None:
-    """What finds the pictures in a file of this name or address; None where it is taken for a picture itself."""
-    path = name.partition("#")[0].partition("?")[0] if web.is_address(name) else name
-    if path.lower().endswith(archives.SUFFIXES):
-        return archives.members
-    return parquet.rows if path.lower().endswith(parquet.SUFFIXES) else None
-
-
 def is_list(given: str) -> bool:
     """Whether an input is a list: `-`, or `@FILE` where no file is called so itself."""
     return given == STANDARD_INPUT or (given.startswith("@") and len(given) > 1 and not os.path.lexists(given))
+
+
+def _check_list(given: str) -> None:
+    with contextlib.suppress(OSError):
+        if Path(given[1:]).is_fifo():  # can be opened once only, and waits for who writes it
+            return
+    _open_list(given).close()
 
 
 def _open_list(given: str) -> BinaryIO:
