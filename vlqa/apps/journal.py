@@ -161,7 +161,7 @@ class Journal:
 def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
     """Raise what a `Journal` would, as far as the settings known so far tell, and change nothing."""
     if file.exists():
-        with file.open("rb") as opened:
+        with file.open("r+b") as opened:  # over NFS only who may write may lock
             _lock(opened, file)
             _begun(opened, file, settings, resume)
 
@@ -227,12 +227,12 @@ def _short(value: Any) -> str:
 
 def _lock(file: BinaryIO, path: Path) -> None:
     """Keep a second run from writing the same journal; where the system has no such locks, nothing does."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, OSError):
         import fcntl
 
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ConfigError(
                 f"{path} is being written by another run; wait for it, or name another --output"
             ) from None
