@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import vlqa.runtime
-from vlqa.machine import free_memory, usable_cores
+from vlqa.machine import free_memory_bytes, usable_cores
 
 MIB = 1 << 20
 
@@ -56,7 +56,7 @@ MEMINFO = {"proc/meminfo": "MemTotal:  4000 kB\nMemAvailable:    3072 kB\n"}
 def test_free_memory_is_the_least_of_the_machine_and_its_groups(
     tmp_path: Path, files: dict[str, str], expected: int
 ) -> None:
-    assert free_memory(write(tmp_path, files)) == expected
+    assert free_memory_bytes(write(tmp_path, files)) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_cores_are_those_of_the_affinity_and_the_quota(
 
 
 def test_this_machine_has_memory_and_a_core() -> None:
-    assert free_memory() > 0 and usable_cores() >= 1
+    assert free_memory_bytes() > 0 and usable_cores() >= 1
 
 
 @pytest.mark.parametrize(("free", "expected"), [(64 << 30, 32), (1 << 30, 10), (0, 1)])
 def test_batches_are_as_large_as_the_free_memory_allows(
     monkeypatch: pytest.MonkeyPatch, free: int, expected: int
 ) -> None:
-    monkeypatch.setattr(vlqa.runtime, "free_memory", lambda: free)
+    monkeypatch.setattr(vlqa.runtime, "free_memory_bytes", lambda: free)
     assert vlqa.runtime.default_batch_size(torch.device("cpu")) == expected
 
 
 def test_batches_on_a_gpu_go_by_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vlqa.runtime, "free_memory", lambda: 0)
+    monkeypatch.setattr(vlqa.runtime, "free_memory_bytes", lambda: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6 << 30, 8 << 30))
     assert vlqa.runtime.default_batch_size(torch.device("cuda")) == 64
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 << 30, 139 << 30))

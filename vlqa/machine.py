@@ -11,7 +11,7 @@ from pathlib import Path
 _UNKNOWN_MEMORY = 4 << 30  # bytes, where the system does not tell
 
 
-def free_memory(root: Path = Path("/")) -> int:
+def free_memory_bytes(root: Path = Path("/")) -> int:
     """Bytes that this process can take before the system swaps or kills: of the machine, and of its control groups.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 
 from vlqa.errors import ConfigError
-from vlqa.machine import free_memory
+from vlqa.machine import free_memory_bytes
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -70,7 +70,7 @@ def default_batch_size(device: torch.device) -> int:
 
     Scores do not depend on it, beyond the rounding of sums.
     """
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory_bytes()
     return max(1, min(_LARGEST_BATCH.get(device.type, _LARGEST_CPU_BATCH), free // (_SHARE * _BYTES_AN_ENTRY)))
 
 

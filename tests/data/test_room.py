@@ -56,7 +56,7 @@ class Busy:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, bytes_free: int) -> None:
-    monkeypatch.setattr(vlqa.data.room, "free_memory", lambda: bytes_free)
+    monkeypatch.setattr(vlqa.data.room, "free_memory_bytes", lambda: bytes_free)
 
 
 @pytest.mark.parametrize(("fit", "most"), [(0.1, {1}), (1.5, {1}), (3.5, {2, 3})])

@@ -62,7 +62,8 @@ def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Ite
         if not _is_picture(entry):
             continue
         end = entry.offset_data + entry.size
-        name, stamp = f"{path}/{entry.name.removeprefix('./')}", f"{entry.offset_data}+{entry.size} of {content.known}"
+        name = f"{path}/{entry.name.removeprefix('./')}"
+        stamp = f"{entry.offset_data}+{entry.size} of {content.identity}"
         if not _is_plain(entry):
             kind = "a link" if entry.issym() or entry.islnk() else "no plain file"
             yield failing(name, f"is {kind} in the archive; pack the pictures themselves", stamp)

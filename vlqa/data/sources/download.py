@@ -31,35 +31,35 @@ class Download:
     def __init__(self, address: str, limits: Limits) -> None:
         self.address = address
         self.limits = limits
-        self.known = ""
-        self._coming: _Coming | None = None
+        self.identity = ""
+        self._received: _Received | None = None
         self._lock = threading.Lock()
 
     def open(self) -> BinaryIO:
         """See `Content`; waits until the server answers."""
         with self._lock:
-            if self._coming is None:
-                self._coming = _Coming()
-                weakref.finalize(self, _Coming.stop, self._coming)
+            if self._received is None:
+                self._received = _Received()
+                weakref.finalize(self, _Received.stop, self._received)
                 work = threading.Thread(
-                    target=_fetch, args=(self._coming, self.address, self.limits), name="vlqa-fetch", daemon=True
+                    target=_fetch, args=(self._received, self.address, self.limits), name="vlqa-fetch", daemon=True
                 )
                 work.start()
-        self.known = self._coming.begun()
-        return cast(BinaryIO, io.BufferedReader(_Reader(self, self._coming)))
+        self.identity = self._received.begun()
+        return cast(BinaryIO, io.BufferedReader(_Reader(self, self._received)))
 
     def __reduce__(self) -> NoReturn:
         raise VLQAError(f"{self.address}: is being fetched into this process alone; download it, and name the file")
 
 
-class _Coming:
+class _Received:
     """What is there of a download."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open until nobody reads it any more
         self.changed = threading.Condition()
-        self.known: str | None = None
-        self.received = 0
+        self.identity: str | None = None
+        self.length = 0
         self.done = False
         self.failure: str | None = None
         self.stopped = False
@@ -69,21 +69,21 @@ class _Coming:
 
     def head(self, response: HTTPResponse) -> None:
         with self.changed:
-            self.known = f"{response.length} {response.getheader('Last-Modified')}"
+            self.identity = f"{response.length} {response.getheader('Last-Modified')}"
             self.changed.notify_all()
 
     def add(self, piece: bytes) -> None:
         rest = memoryview(piece)
         with self.changed:
             try:
-                self.file.seek(self.received)
+                self.file.seek(self.length)
                 while rest:
                     rest = rest[self.file.write(rest) :]
             except OSError as error:
                 raise ImageDecodeError(
                     f"cannot be kept in {tempfile.gettempdir()} ({error.strerror}); name a folder with room by TMPDIR"
                 ) from None
-            self.received += len(piece)
+            self.length += len(piece)
             self.changed.notify_all()
 
     def end(self, failure: str | None) -> None:
@@ -96,10 +96,10 @@ class _Coming:
 
     def begun(self) -> str:
         with self.changed:
-            self.changed.wait_for(lambda: self.known is not None or self.done)
-            if self.known is None:
+            self.changed.wait_for(lambda: self.identity is not None or self.done)
+            if self.identity is None:
                 raise ImageDecodeError(self.failure or "was not fetched; run again")
-            return self.known
+            return self.identity
 
     def read(self, at: int, room: memoryview) -> int:
         """What there is from a place on, but nothing only at the end; its length."""
@@ -111,32 +111,32 @@ class _Coming:
     def there(self, least: int | None) -> int:
         """How many bytes there are, once there are so many or no more to come; all for None."""
         with self.changed:
-            self.changed.wait_for(lambda: self.done or (least is not None and self.received >= least))
-            if self.failure is not None and (least is None or self.received < least):
+            self.changed.wait_for(lambda: self.done or (least is not None and self.length >= least))
+            if self.failure is not None and (least is None or self.length < least):
                 raise ImageDecodeError(self.failure)
-            return self.received
+            return self.length
 
 
-def _fetch(coming: _Coming, address: str, limits: Limits) -> None:
+def _fetch(received: _Received, address: str, limits: Limits) -> None:
     failure = None
     try:
-        with contextlib.closing(pieces(address, limits, coming.head)) as found:
+        with contextlib.closing(pieces(address, limits, received.head)) as found:
             for piece in found:
-                if coming.stopped:
+                if received.stopped:
                     return
-                coming.add(piece)
+                received.add(piece)
     except Exception as error:
         failure = describe_error(error)
     finally:
-        coming.end(failure)
+        received.end(failure)
 
 
 class _Reader(io.RawIOBase):
     """Reads a download from its beginning on, or anywhere."""
 
-    def __init__(self, of: Download, coming: _Coming) -> None:
+    def __init__(self, of: Download, received: _Received) -> None:
         self.of = of  # which stops when nobody holds it
-        self.coming = coming
+        self.received = received
         self.at = 0
 
     def readable(self) -> bool:
@@ -150,10 +150,10 @@ class _Reader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self.at}.get(whence)
-        self.at = offset + (self.coming.there(None) if start is None else start)
+        self.at = offset + (self.received.there(None) if start is None else start)
         return self.at
 
     def readinto(self, buffer: Any) -> int:
-        length = self.coming.read(self.at, memoryview(buffer).cast("B"))
+        length = self.received.read(self.at, memoryview(buffer).cast("B"))
         self.at += length
         return length

@@ -79,7 +79,7 @@ def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Ite
         reel = Reel(play, _describe, count - 1)
         for row, label in enumerate(_labels(table, group, count, columns.labels)):
             name = f"{path}/{number if label is None else label}"
-            yield Source(name, functools.partial(reel.take, row), f"row {number} of {content.known}")
+            yield Source(name, functools.partial(reel.take, row), f"row {number} of {content.identity}")
             number += 1
 
 
