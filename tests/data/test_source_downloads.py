@@ -19,7 +19,9 @@ import pytest
 from tests.data.archives import IMAGES, write_tar
 from vlqa.data.images import decode
 from vlqa.data.sources import find
+from vlqa.data.sources.download import Download
 from vlqa.data.sources.find import PictureFinder
+from vlqa.data.sources.limits import Limits
 from vlqa.errors import ImageDecodeError
 from vlqa.types import Source
 
@@ -115,6 +117,33 @@ def test_an_address_that_fails_is_one_error(server: str, name: str) -> None:
     *whole, cut = sources(f"{server}/cut/{name}")
     assert all(source.read() in IMAGES for source in whole)
     assert cut.name == f"{server}/cut/{name}" and "the connection broke off at" in error(cut)
+
+
+def test_where_no_thread_starts_nobody_waits_and_the_next_one_tries_again(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse_fetch(thread: threading.Thread) -> None:
+        if thread.name == "vlqa-fetch":
+            raise RuntimeError("can't start new thread")
+        start(thread)  # the server's
+
+    download = Download(f"{server}/plain/s.tar", Limits(1 << 20))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse_fetch)
+        with pytest.raises(ImageDecodeError, match=r"cannot be fetched \(can't start new thread\); run fewer programs"):
+            download.open()
+    found: list[bytes] = []
+
+    def read() -> None:
+        with download.open() as file:
+            found.append(file.read(2))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(10)
+    assert len(found) == 1
 
 
 def test_an_empty_archive_is_said_to_be(server: str) -> None:

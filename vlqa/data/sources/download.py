@@ -39,14 +39,21 @@ class Download:
         """See `Content`; waits until the server answers."""
         with self._lock:
             if self._received is None:
-                self._received = _Received()
-                weakref.finalize(self, _Received.stop, self._received)
-                work = threading.Thread(
-                    target=_fetch, args=(self._received, self.address, self.limits), name="vlqa-fetch", daemon=True
-                )
-                work.start()
+                self._received = self._begin()
         self.identity = self._received.begun()
         return cast(BinaryIO, io.BufferedReader(_Reader(self, self._received)))
+
+    def _begin(self) -> _Received:
+        received = _Received()
+        work = threading.Thread(
+            target=_fetch, args=(received, self.address, self.limits), name="vlqa-fetch", daemon=True
+        )
+        try:
+            work.start()
+        except RuntimeError as error:
+            raise ImageDecodeError(f"cannot be fetched ({error}); run fewer programs at once") from None
+        weakref.finalize(self, _Received.stop, received)
+        return received
 
     def __reduce__(self) -> NoReturn:
         raise VLQAError(f"{self.address}: is being fetched into this process alone; download it, and name the file")
