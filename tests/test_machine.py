@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,13 +53,33 @@ MEMINFO = {"proc/meminfo": "MemTotal:  4000 kB\nMemAvailable:    3072 kB\n"}
             },
             0,
         ),
-        ({}, 4 << 30),
     ],
 )
 def test_free_memory_is_the_least_of_the_machine_and_its_groups(
     tmp_path: Path, files: dict[str, str], expected: int
 ) -> None:
     assert free_memory_bytes(write(tmp_path, files)) == expected
+
+
+def test_all_memory_of_the_machine_counts_where_the_system_does_not_tell_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {"SC_PHYS_PAGES": 1 << 22, "SC_PAGE_SIZE": 1 << 14}
+    monkeypatch.setattr(os, "sysconf", numbers.__getitem__, raising=False)
+    assert free_memory_bytes(tmp_path) == 64 << 30
+    monkeypatch.delattr(os, "sysconf")
+    assert free_memory_bytes(tmp_path) == 4 << 30
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keeps no freed memory")
+def test_freed_memory_goes_back() -> None:
+    code = (
+        "import psutil; from vlqa.machine import return_freed_memory; from vlqa.runtime import keep_freed_memory;"
+        "keep_freed_memory(); held = psutil.Process().memory_info;"
+        "block = b'1' * (200 << 20); end = bytearray(1); del block; before = held().rss;"
+        "return_freed_memory(); print(before - held().rss)"
+    )
+    assert int(subprocess.check_output([sys.executable, "-c", code])) > 150 << 20
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from vlqa.errors import ImageDecodeError
-from vlqa.machine import free_memory_bytes
+from vlqa.machine import free_memory_bytes, return_freed_memory
 
 BYTES_PER_PIXEL = 10
 """What decoding takes at its peak, per pixel; measured at 200 megapixels: JPEG 3 to 9, PNG, BMP and TIFF 7 to 8."""
@@ -52,7 +52,7 @@ class Room:
             self._changed.wait_for(lambda: self._closed or self._fits(number, need))
             if self._closed:
                 raise ImageDecodeError("was not decoded: the run has ended")
-            if need > _CERTAIN and need > (free := free_memory_bytes()):
+            if need > _CERTAIN and need > (free := _free_bytes(need)):
                 raise ImageDecodeError(
                     f"has {width}×{height} pixels, which take {need / 1e9:.1f} GB of memory where {free / 1e9:.1f} are "
                     "free; scale it down, or give it more memory"
@@ -85,3 +85,11 @@ class Room:
         if self._limit is None:
             self._limit = free_memory_bytes() // _SHARE
         return sum(self._decoding.values()) + sum(self._decoded.values()) + need <= self._limit
+
+
+def _free_bytes(need: int) -> int:
+    free = free_memory_bytes()
+    if need > free:
+        return_freed_memory()  # which counts as taken
+        free = free_memory_bytes()
+    return free
