@@ -11,6 +11,9 @@ from pathlib import Path
 
 _UNKNOWN_MEMORY = 4 << 30  # bytes, where the system tells nothing
 
+FREE_SHARE = 8
+"""The part of the free memory, an eighth, that pictures ahead may take, and that a batch may."""
+
 
 def free_memory_bytes(root: Path = Path("/")) -> int:
     """Bytes that this process can take before the system swaps or kills: of the machine, and of its control groups.
