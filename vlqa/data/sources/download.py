@@ -12,7 +12,7 @@ from http.client import HTTPResponse
 from typing import Any, BinaryIO, NoReturn, cast
 
 from vlqa.data.complaints import describe_error
-from vlqa.data.sources.limits import Limits
+from vlqa.data.sources.limits import Allowance, Limits
 from vlqa.data.sources.web import pieces
 from vlqa.errors import ImageDecodeError, VLQAError
 
@@ -26,11 +26,13 @@ class Download:
     Args:
         address: of scheme http or https.
         limits: of the fetch.
+        allowance: of the disk, for as long as anyone may read it; shared with other downloads.
     """
 
-    def __init__(self, address: str, limits: Limits) -> None:
+    def __init__(self, address: str, limits: Limits, allowance: Allowance | None = None) -> None:
         self.address = address
         self.limits = limits
+        self.allowance = Allowance(limits.most_bytes) if allowance is None else allowance
         self.identity = ""
         self._received: _Received | None = None
         self._lock = threading.Lock()
@@ -44,7 +46,7 @@ class Download:
         return cast(BinaryIO, io.BufferedReader(_Reader(self, self._received)))
 
     def _begin(self) -> _Received:
-        received = _Received()
+        received = _Received(self.allowance)
         work = threading.Thread(
             target=_fetch, args=(received, self.address, self.limits), name="vlqa-fetch", daemon=True
         )
@@ -62,16 +64,18 @@ class Download:
 class _Received:
     """What is there of a download."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: Allowance) -> None:
+        self.allowance = allowance
+        self.kept = self.length = 0
         self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open until nobody reads it any more
         self.changed = threading.Condition()
         self.identity: str | None = None
-        self.length = 0
         self.done = False
         self.failure: str | None = None
         self.stopped = False
 
     def __del__(self) -> None:
+        self.allowance.give_back(self.kept)
         self.file.close()
 
     def head(self, response: HTTPResponse) -> None:
@@ -80,6 +84,8 @@ class _Received:
             self.changed.notify_all()
 
     def add(self, piece: bytes) -> None:
+        self.allowance.take(len(piece))  # which may wait, while others read what is there
+        self.kept += len(piece)
         rest = memoryview(piece)
         with self.changed:
             try:
