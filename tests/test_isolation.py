@@ -202,6 +202,37 @@ def test_a_picture_stays_what_it_is_however_long_it_is_held(monkeypatch: pytest.
     np.testing.assert_array_equal(last, decode(files[-1]))
 
 
+@pytest.mark.skipif(not hasattr(mmap, "MADV_REMOVE"), reason="the system takes no memory back")
+def test_a_large_picture_leaves_no_memory_taken_once_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_memory, "_KEPT_BYTES", mmap.PAGESIZE)
+    large, small = encode(sample(400, 300), "JPEG"), encode(sample(8, 8), "JPEG")
+    decoder = IsolatedDecoder(MANY_PIXELS)
+    first = decoder(small)
+    copied = decoder(large)
+    large_bytes = copied.size
+    assert not is_lent(copied) and shared_bytes() < large_bytes // 2
+    del first
+    with pytest.raises(ImageDecodeError, match="truncated"):
+        decoder(large[: len(large) // 2])
+    assert shared_bytes() < large_bytes // 2
+    lent = decoder(large)
+    assert is_lent(lent) and shared_bytes() >= large_bytes
+    np.testing.assert_array_equal(lent, copied)
+    del lent
+    decoder(small)
+    assert shared_bytes() < large_bytes // 2
+    decoder.close()
+
+
+def shared_bytes() -> int:
+    """What all memories that pixels come in take together."""
+    taken = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            taken += 512 * link.stat().st_blocks if "vlqa-pixels" in os.readlink(link) else 0  # noqa: PTH115
+    return taken
+
+
 def is_lent(pixels: Pixels) -> bool:
     base: object = pixels
     while isinstance(base, np.ndarray):

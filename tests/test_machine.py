@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import vlqa.runtime
-from vlqa.machine import free_memory, usable_cores
+from vlqa.machine import free_memory_bytes, usable_cores
 
 MIB = 1 << 20
 
@@ -50,13 +53,33 @@ MEMINFO = {"proc/meminfo": "MemTotal:  4000 kB\nMemAvailable:    3072 kB\n"}
             },
             0,
         ),
-        ({}, 4 << 30),
     ],
 )
 def test_free_memory_is_the_least_of_the_machine_and_its_groups(
     tmp_path: Path, files: dict[str, str], expected: int
 ) -> None:
-    assert free_memory(write(tmp_path, files)) == expected
+    assert free_memory_bytes(write(tmp_path, files)) == expected
+
+
+def test_all_memory_of_the_machine_counts_where_the_system_does_not_tell_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {"SC_PHYS_PAGES": 1 << 22, "SC_PAGE_SIZE": 1 << 14}
+    monkeypatch.setattr(os, "sysconf", numbers.__getitem__, raising=False)
+    assert free_memory_bytes(tmp_path) == 64 << 30
+    monkeypatch.delattr(os, "sysconf")
+    assert free_memory_bytes(tmp_path) == 4 << 30
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keeps no freed memory")
+def test_freed_memory_goes_back() -> None:
+    code = (
+        "import psutil; from vlqa.machine import return_freed_memory; from vlqa.runtime import keep_freed_memory;"
+        "keep_freed_memory(); held = psutil.Process().memory_info;"
+        "block = b'1' * (200 << 20); end = bytearray(1); del block; before = held().rss;"
+        "return_freed_memory(); print(before - held().rss)"
+    )
+    assert int(subprocess.check_output([sys.executable, "-c", code])) > 150 << 20
 
 
 @pytest.mark.parametrize(
@@ -91,19 +114,19 @@ def test_cores_are_those_of_the_affinity_and_the_quota(
 
 
 def test_this_machine_has_memory_and_a_core() -> None:
-    assert free_memory() > 0 and usable_cores() >= 1
+    assert free_memory_bytes() > 0 and usable_cores() >= 1
 
 
 @pytest.mark.parametrize(("free", "expected"), [(64 << 30, 32), (1 << 30, 10), (0, 1)])
 def test_batches_are_as_large_as_the_free_memory_allows(
     monkeypatch: pytest.MonkeyPatch, free: int, expected: int
 ) -> None:
-    monkeypatch.setattr(vlqa.runtime, "free_memory", lambda: free)
+    monkeypatch.setattr(vlqa.runtime, "free_memory_bytes", lambda: free)
     assert vlqa.runtime.default_batch_size(torch.device("cpu")) == expected
 
 
 def test_batches_on_a_gpu_go_by_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vlqa.runtime, "free_memory", lambda: 0)
+    monkeypatch.setattr(vlqa.runtime, "free_memory_bytes", lambda: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6 << 30, 8 << 30))
     assert vlqa.runtime.default_batch_size(torch.device("cuda")) == 64
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 << 30, 139 << 30))

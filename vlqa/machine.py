@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_UNKNOWN_MEMORY = 4 << 30  # bytes, where the system does not tell
+_UNKNOWN_MEMORY = 4 << 30  # bytes, where the system tells nothing
+
+FREE_SHARE = 8
+"""The part of the free memory, an eighth, that pictures ahead may take, and that a batch may."""
 
 
-def free_memory(root: Path = Path("/")) -> int:
+def free_memory_bytes(root: Path = Path("/")) -> int:
     """Bytes that this process can take before the system swaps or kills: of the machine, and of its control groups.
+
+    All memory of the machine where the system, as macOS, does not tell how much of it is free.
 
     Args:
         root: where /proc and /sys lie.
     """
-    free = [_UNKNOWN_MEMORY]
+    free = [_memory_bytes()]
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text().splitlines()
         free = [1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])]
@@ -31,6 +37,12 @@ def free_memory(root: Path = Path("/")) -> int:
                 taken = int((folder / used).read_text())
                 free.append(max(0, most - taken + _counter(folder / "memory.stat", cache)))
     return min(free)
+
+
+def return_freed_memory() -> None:
+    """Give the system what glibc keeps of freed memory for later; see `vlqa.runtime.keep_freed_memory`."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries; Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -48,6 +60,14 @@ def usable_cores(root: Path = Path("/")) -> int:
             quota = int((folder / "cpu.cfs_quota_us").read_text())
             cores.append(math.ceil(quota / int((folder / "cpu.cfs_period_us").read_text())) if quota > 0 else cores[0])
     return max(1, min(cores))
+
+
+def _memory_bytes() -> int:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows; a system without such a number
+        pages = os.sysconf("SC_PHYS_PAGES")
+        if pages > 0:
+            return pages * os.sysconf("SC_PAGE_SIZE")
+    return _UNKNOWN_MEMORY
 
 
 def _control_groups(root: Path, controller: str) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 
 from vlqa.errors import ConfigError
-from vlqa.machine import free_memory
+from vlqa.machine import FREE_SHARE, free_memory_bytes
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -60,7 +60,6 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 _BYTES_AN_ENTRY = 12 << 20  # of activations a picture of 224×224 in CLIP's RN50, the hungriest of the encoders
-_SHARE = 8  # of the free memory
 _LARGEST_BATCH = {"cuda": 256}
 _LARGEST_CPU_BATCH = 32  # more was slower on 2 cores
 
@@ -70,8 +69,8 @@ def default_batch_size(device: torch.device) -> int:
 
     Scores do not depend on it, beyond the rounding of sums.
     """
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-    return max(1, min(_LARGEST_BATCH.get(device.type, _LARGEST_CPU_BATCH), free // (_SHARE * _BYTES_AN_ENTRY)))
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory_bytes()
+    return max(1, min(_LARGEST_BATCH.get(device.type, _LARGEST_CPU_BATCH), free // (FREE_SHARE * _BYTES_AN_ENTRY)))
 
 
 def cache_dir() -> Path:

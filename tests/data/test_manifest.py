@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.archives import write_tar
 from vlqa.data.manifest import Manifest
 from vlqa.errors import ManifestError
 
@@ -69,6 +70,13 @@ def test_missing_files_and_no_picture_is_opened(tmp_path: Path) -> None:
     labels = Manifest.read(write(tmp_path, "path,mos\na.png,2\nb.png,3\n"))
     (tmp_path / "b.png").write_bytes(b"not a picture")
     assert labels.missing_files() == (tmp_path / "a.png",)
+
+
+def test_pictures_in_archives_and_on_the_web_are_not_missing(tmp_path: Path) -> None:
+    write_tar(tmp_path / "s.tar", {"a.png": b""})
+    rows = "path,mos\ns.tar/a.png,1\nhttps://h/s.tar/b.png,2\nhttp://h/c.png,3\nlost.tar/a.png,4\nlost.png,5\n"
+    labels = Manifest.read(write(tmp_path, rows))
+    assert labels.missing_files() == (tmp_path / "lost.tar/a.png", tmp_path / "lost.png")
 
 
 @pytest.mark.parametrize(

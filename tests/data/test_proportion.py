@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.hostile import encode, grey_tiff, sample, tiff
+from vlqa.data import proportion
 from vlqa.data.images import decode
+from vlqa.data.proportion import count_marks
 from vlqa.errors import ImageDecodeError
 
 JPEG = encode(sample(), "JPEG")
@@ -47,6 +50,21 @@ def test_very_many_exif_blocks_are_refused() -> None:
     with pytest.raises(ImageDecodeError, match="is a JPEG file with 65 EXIF blocks; export it again without metadata"):
         decode(JPEG[:2] + EXIF * 65 + JPEG[2:])
     np.testing.assert_array_equal(decode(JPEG[:2] + EXIF * 64 + JPEG[2:]), decode(JPEG))
+
+
+@pytest.mark.parametrize("padding", range(4))
+def test_marks_are_counted_in_one_pass_wherever_pieces_part(padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proportion, "_PIECE", 7)
+    file = io.BytesIO(bytes(padding) + (EXIF + b"\xff\xda") * 40)
+    assert count_marks(file) == (40, 40) and file.tell() == 0
+
+
+def test_a_file_with_the_head_of_a_jpeg_is_not_read_however_large_it_is(tmp_path: Path) -> None:
+    with (tmp_path / "large.jpg").open("wb") as file:
+        file.write(JPEG)
+        file.truncate(1 << 40)  # whose pages take no disk
+    with pytest.raises(ImageDecodeError, match="is far too large for a JPEG file; download it again"):
+        decode(tmp_path / "large.jpg")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Busy:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, bytes_free: int) -> None:
-    monkeypatch.setattr(vlqa.data.room, "free_memory", lambda: bytes_free)
+    monkeypatch.setattr(vlqa.data.room, "free_memory_bytes", lambda: bytes_free)
 
 
 @pytest.mark.parametrize(("fit", "most"), [(0.1, {1}), (1.5, {1}), (3.5, {2, 3})])
@@ -103,6 +103,16 @@ def test_a_picture_that_memory_cannot_hold_is_refused_and_the_others_are_not(
     assert [item.error is None for item in found] == [True, False, True]
     assert "has 100×100 pixels, which take 0.0 GB of memory" in str(found[1].error)
     assert isinstance(found[1].error, ImageDecodeError)
+
+
+def test_freed_memory_goes_back_to_the_system_before_a_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([NEED // 2, 2 * NEED])
+    returned: list[int] = []
+    monkeypatch.setattr(vlqa.data.room, "free_memory_bytes", lambda: next(answers))
+    monkeypatch.setattr(vlqa.data.room, "return_freed_memory", lambda: returned.append(1))
+    monkeypatch.setattr(vlqa.data.room, "_CERTAIN", NEED // 2)
+    Room(limit=NEED).enter(0, SIDE, SIDE)
+    assert returned == [1]
 
 
 def test_a_format_may_take_more_room_than_others() -> None:

@@ -18,8 +18,10 @@ import pytest
 
 from tests.data.archives import IMAGES, write_tar
 from vlqa.data.images import decode
-from vlqa.data.sources import find
+from vlqa.data.sources import find, limits, web
+from vlqa.data.sources.download import Download
 from vlqa.data.sources.find import PictureFinder
+from vlqa.data.sources.limits import Limits
 from vlqa.errors import ImageDecodeError
 from vlqa.types import Source
 
@@ -117,6 +119,33 @@ def test_an_address_that_fails_is_one_error(server: str, name: str) -> None:
     assert cut.name == f"{server}/cut/{name}" and "the connection broke off at" in error(cut)
 
 
+def test_where_no_thread_starts_nobody_waits_and_the_next_one_tries_again(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse_fetch(thread: threading.Thread) -> None:
+        if thread.name == "vlqa-fetch":
+            raise RuntimeError("can't start new thread")
+        start(thread)  # the server's
+
+    download = Download(f"{server}/plain/s.tar", Limits(1 << 20))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse_fetch)
+        with pytest.raises(ImageDecodeError, match=r"cannot be fetched \(can't start new thread\); run fewer programs"):
+            download.open()
+    found: list[bytes] = []
+
+    def read() -> None:
+        with download.open() as file:
+            found.append(file.read(2))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(10)
+    assert len(found) == 1
+
+
 def test_an_empty_archive_is_said_to_be(server: str) -> None:
     (empty,) = sources(f"{server}/plain/empty.tar")
     assert "is empty" in error(empty)
@@ -131,6 +160,24 @@ def test_size_and_time_are_limited(server: str, monkeypatch: pytest.MonkeyPatch)
     assert "or took longer than 0.2 s in all" in error(late)
     (private,) = PictureFinder(private_addresses=False).find([f"{server}/plain/s.tar"])
     assert "in a private network" in error(private)  # type: ignore[arg-type]
+
+
+def test_what_is_kept_of_all_downloads_together_is_limited(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    length = len(Handler.files["s.tar"])
+    monkeypatch.setattr(find, "_DOWNLOAD_BYTES", length * 3 // 2)
+    monkeypatch.setattr(limits, "_ROOM_S", 0.1)
+    finder = PictureFinder()
+    names = [f"{server}/plain/s.tar?{number}/5.png" for number in range(2)]
+    first, second = map(finder.member, names)
+    assert first is not None and first.read() == IMAGES[2] and second is not None
+    assert f"is more than the {length * 3 // 2} bytes that all downloads may keep; fetch it yourself" in error(second)
+
+
+def test_one_download_after_another_waits_for_room(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "_DOWNLOAD_BYTES", len(Handler.files["s.tar"]) * 3 // 2)
+    monkeypatch.setattr(web, "_CHUNK_BYTES", 1 << 10)  # so that its first picture comes before the room is full
+    found = PictureFinder().find([f"{server}/plain/s.tar?{number}" for number in range(4)])
+    assert [source.read() for source in found if isinstance(source, Source)] == [*IMAGES, *IMAGES] * 4
 
 
 def test_a_fetch_ends_with_the_last_who_reads_it(server: str) -> None:

@@ -66,11 +66,12 @@ def test_label_files_name_members_and_addresses(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(IMAGES[1])
     (tmp_path / "labels.csv").write_text("path,mos\ns.tar/a.png,1\nb.png,2\nhttp://h/c.png,3\n")
     manifest = Manifest.read(tmp_path / "labels.csv")
-    member, file, address = manifest.pictures
+    assert manifest.missing_files() == ()
+    member, file, address = manifest.find_pictures()
     assert isinstance(member, Source) and member.read() == IMAGES[0]
     assert file == tmp_path / "b.png" and isinstance(address, Source) and address.name == "http://h/c.png"
-    assert manifest.subset([1, 0]).pictures[0] == file
+    assert manifest.subset([1, 0]).find_pictures()[0] == file
     (tmp_path / "choices.csv").write_text("path_a,path_b,preferred\ns.tar/a.png,./b.png,a\nb.png,http://h/c.png,b\n")
-    pictures = Choices.read(tmp_path / "choices.csv").pictures
+    pictures = Choices.read(tmp_path / "choices.csv").find_pictures()
     assert list(pictures) == ["s.tar/a.png", "b.png", "http://h/c.png"] and pictures["b.png"] == file
     assert all(isinstance(pictures[name], Source) for name in ("s.tar/a.png", "http://h/c.png"))

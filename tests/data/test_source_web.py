@@ -222,6 +222,9 @@ class Proxy(Handler):
 
     def do_GET(self) -> None:
         self.asked.append((f"GET {self.path}", self.headers["Proxy-Authorization"]))
+        if "closed" in self.path:
+            self.send_response(407, "Who are you")
+            return self.end_headers()
         self.path = self.path.removeprefix("http://far.example")
         super().do_GET()
 
@@ -286,8 +289,15 @@ def test_a_proxy_tunnels_what_is_secret(proxy: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://", "http://me:pa/ss@host:1"])
 def test_other_proxies_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", value)
-    assert "http_proxy is no proxy of the form http://host:port" in message("http://far.example/a.png")
+    for name in ("ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, value)
+        assert message("http://far.example/a.png").startswith(f"{name} is no proxy of the form http://host:port")
+
+
+def test_the_variable_of_a_proxy_that_refuses_is_named(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://{proxy}")
+    assert "the proxy answered 403 Forbidden; check ALL_PROXY, or set" in message("https://closed.example/a.png")
+    assert "the proxy answered 407 Who are you; check ALL_PROXY, or set" in message("http://closed.example/a.png")
 
 
 def test_a_service_asks_no_proxy(server: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.data.archives import IMAGES, write_tar
 from tests.training.recipe import recipe, write_photos
 from vlqa.errors import ConfigError, ManifestError
 from vlqa.training.build import build_run
@@ -35,6 +36,14 @@ def test_leaving_out_folds_needs_their_column_and_something_left(tmp_path: Path)
         build(document, "data.rated.0.exclude_folds=[0, 7]")
     (tmp_path / "labels.csv").write_text("path,mos\nphotos/street.png,3\nphotos/field.png,4\n")
     with pytest.raises(ManifestError, match="exclude_folds needs a column fold"):
+        build(document)
+
+
+def test_training_takes_no_picture_out_of_an_archive(tmp_path: Path) -> None:
+    document = recipe(tmp_path)
+    write_tar(tmp_path / "s.tar", {"a.png": IMAGES[0]})
+    (tmp_path / "labels.csv").write_text("path,mos,fold\nphotos/street.png,3,0\ns.tar/a.png,4,1\n")
+    with pytest.raises(ManifestError, match=r"1 of 2 pictures are missing, first .*s\.tar/a\.png; set images"):
         build(document)
 
 

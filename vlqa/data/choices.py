@@ -32,9 +32,8 @@ class Choices:
     second: tuple[str, ...]
     preferred: tuple[str, ...]
 
-    @property
-    def pictures(self) -> dict[str, Path | Source]:
-        """Each picture once, by its name, as `Manifest.pictures`."""
+    def find_pictures(self) -> dict[str, Path | Source]:
+        """Each picture once, by its name, as `Manifest.find_pictures`."""
         from vlqa.data.sources.find import PictureFinder  # imports decoders, which reading labels does without
 
         finder = PictureFinder()

@@ -17,17 +17,29 @@ def describe_damage(kind: str, error: Exception) -> str:
     """What is wrong with a file of a known format, from what its reader raised."""
     if isinstance(error, Image.DecompressionBombError):
         return f"has more pixels than Pillow decodes of a {kind} file; scale it down"
-    detail = " ".join(str(error).split())[:160] or type(error).__name__
-    if "unknown pixel mode" in detail:
+    why = detail(error)
+    if "unknown pixel mode" in why:
         return f"is a {kind} file with a kind of pixels that vlqa does not read; export it with 8 or 16 bits a channel"
-    if detail == "not identified by this driver":
-        detail = "its header makes no sense"
+    if why == "not identified by this driver":
+        why = "its header makes no sense"
     # Pillow wraps what it meets at the end of the data into a SyntaxError.
     cut = isinstance(error.__cause__ or error, struct.error | IndexError | EOFError)
     if cut:
-        detail = "it ends early"
-    cut = cut or any(word in detail.lower() for word in ("truncated", "premature"))
-    return f"is a {'truncated' if cut else 'damaged'} {kind} file ({detail}); copy or export it again"
+        why = "it ends early"
+    cut = cut or any(word in why.lower() for word in ("truncated", "premature"))
+    return f"is a {'truncated' if cut else 'damaged'} {kind} file ({why}); copy or export it again"
+
+
+def describe_container(kind: str, error: Exception) -> str:
+    """What is wrong with a file that holds pictures, from what its reader raised."""
+    if isinstance(error, ImageDecodeError | MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+        return describe_error(error)
+    return f"is a damaged {kind}, or none ({detail(error)}); copy or download it again"
+
+
+def detail(error: Exception) -> str:
+    """What an error of other software says, in one line that is not long; its class where it says nothing."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def describe_error(error: Exception) -> str:

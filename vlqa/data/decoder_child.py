@@ -44,7 +44,9 @@ SIZE = struct.Struct("<QQ")
 
 _SMALL_PIXELS = 4_000_000  # below, nobody is asked for room
 
-_BYTES_PER_PIXEL = 32  # measured, at 40 megapixels: 6 for JPEG, 10 AVIF, 17 WebP; beside the file, see `most_bytes`
+_BYTES_PER_PIXEL = (
+    32  # of address space: nearly twice what decoding fills at most, see `vlqa.data.room`; beside the file
+)
 _BYTES_BESIDES = 512 << 20  # metadata and the tiles of colour conversion
 _GRACE_S = 1  # the parent's own timeout comes first
 _PR_SET_DUMPABLE = 4

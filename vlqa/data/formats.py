@@ -16,7 +16,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImage
 from PIL.ImageFile import ImageFile
 
 from vlqa.data.complaints import describe_stranger
-from vlqa.data.proportion import check_directory, check_exif_blocks, check_runs, check_scans
+from vlqa.data.proportion import check_directory, check_exif_blocks, check_runs, check_scans, count_marks
 from vlqa.errors import ImageDecodeError, MissingExtraError
 
 SUFFIXES = frozenset(
@@ -27,6 +27,7 @@ SUFFIXES = frozenset(
 HEAD_BYTES = 64
 _TILE_PIXELS = 1 << 24  # of a TIFF file, allowed however few pixels a picture may have: they are larger than it may be
 _RUN_LENGTH_CODES = (1, 2)  # of a BMP header: of 8 and of 4 bits a pixel
+_READ_AS_A_WHOLE = {"JPEG", "WebP", "AVIF", "HEIF"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -41,9 +42,10 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
 
 
 def _jpeg(file: BinaryIO, max_pixels: int) -> ImageFile:
-    check_exif_blocks(file)
+    exif_blocks, scan_marks = count_marks(file)
+    check_exif_blocks(exif_blocks)
     image = _JpegFile(file)
-    check_scans(file, image.size, max_pixels)
+    check_scans(file, scan_marks, image.size, max_pixels)
     return image
 
 
@@ -170,8 +172,8 @@ def open_image(file: BinaryIO, max_pixels: int) -> ImageFile:
     if known is None:
         raise ImageDecodeError(describe_stranger(head))
     name, opener = known
-    if name in ("WebP", "AVIF", "HEIF") and file.seek(0, os.SEEK_END) > most_bytes(max_pixels):
-        raise ImageDecodeError(f"is far too large for a {name} file; download it again")  # they are read as a whole
+    if name in _READ_AS_A_WHOLE and file.seek(0, os.SEEK_END) > most_bytes(max_pixels):
+        raise ImageDecodeError(f"is far too large for a {name} file; download it again")
     file.seek(0)
     image = opener(file, max_pixels)
     check_pixels(image.size, max_pixels)

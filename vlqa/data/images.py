@@ -15,7 +15,7 @@ from PIL import Image
 from vlqa.data.colour import Background, apply_profile, composite, to_srgb
 from vlqa.data.complaints import describe_damage, refusal
 from vlqa.data.files import open_regular
-from vlqa.data.formats import HEAD_BYTES, check_pixels, identify, most_bytes, open_image
+from vlqa.data.formats import HEAD_BYTES, check_pixels, identify, open_image
 from vlqa.data.orientation import read_orientation, upright
 from vlqa.errors import ConfigError, ImageDecodeError, MissingExtraError
 from vlqa.types import Pixels, Source
@@ -117,8 +117,7 @@ def _from_file(
     memory: Memory | None,
     enter: Enter | None,
 ) -> Pixels:
-    size = file.seek(0, os.SEEK_END)
-    if size == 0:
+    if file.seek(0, os.SEEK_END) == 0:
         raise ImageDecodeError("is empty; copy or download it again")
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -127,7 +126,7 @@ def _from_file(
         image = open_image(file, max_pixels)
         if enter is not None:
             enter(*image.size, image.format)
-        if head.startswith(b"\xff\xd8\xff") and size <= most_bytes(max_pixels):
+        if head.startswith(b"\xff\xd8\xff"):
             pixels = _fast_jpeg(image, file, enough, memory)
             if pixels is not None:
                 return pixels

@@ -164,9 +164,10 @@ class Manifest:
         for number in self.folds:
             yield number, self.subset(self.fold != number), self.subset(self.fold == number)
 
-    @property
-    def pictures(self) -> list[Path | Source]:
+    def find_pictures(self) -> list[Path | Source]:
         """Each picture as predictors take it: its path, or a `Source` of what is no file of its own.
+
+        Archives and tables are listed for it, and those on the web fetched, by each call.
 
         A name such as `shard.tar/00001.jpg` or `https://host/a.jpg` is what records of `vlqa score` and lists of
         `vlqa select` call the member of an archive, the row of a Parquet file or a picture on the web.
@@ -177,8 +178,13 @@ class Manifest:
         return [finder.elsewhere(name, self.images) or path for name, path in zip(self.names, self.paths, strict=True)]
 
     def missing_files(self) -> tuple[Path, ...]:
-        """Paths at which there is no file."""
-        return tuple(path for path in self.paths if not path.is_file())
+        """Paths at which there is no file, without those that lead to the web or into an archive that is there."""
+        absent = [(name, path) for name, path in zip(self.names, self.paths, strict=True) if not path.is_file()]
+        if not absent:
+            return ()
+        from vlqa.data.sources.named import is_elsewhere  # imports decoders, as above
+
+        return tuple(path for name, path in absent if not is_elsewhere(name, self.images))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as CSV with paths as they were read; `images` must be given to read it from elsewhere."""

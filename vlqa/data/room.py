@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 
 from vlqa.errors import ImageDecodeError
-from vlqa.machine import free_memory
+from vlqa.machine import FREE_SHARE, free_memory_bytes, return_freed_memory
 
 BYTES_PER_PIXEL = 10
-"""What decoding takes at its peak, per pixel; measured at 200 megapixels: JPEG 3 to 9, PNG, BMP and TIFF 7 to 8."""
+"""What decoding takes at its peak, per pixel; measured at 200 megapixels: JPEG 3 to 9, PNG, BMP and TIFF 7 to 8, and at
+40 megapixels: AVIF 10, WebP 17."""
 
-_OF_FORMAT = {"WEBP": 17}
+_BYTES_PER_PIXEL_OF = {"WEBP": 17}
 
-_SHARE = 8  # of the free memory
 _CERTAIN = 1 << 26  # bytes for which nobody asks how many are free
 
 
@@ -46,13 +46,13 @@ class Room:
         Raises:
             ImageDecodeError: it takes more memory than there is, or nobody wants it any more.
         """
-        need = _OF_FORMAT.get(kind or "", BYTES_PER_PIXEL) * width * height
+        need = _BYTES_PER_PIXEL_OF.get(kind or "", BYTES_PER_PIXEL) * width * height
         with self._changed:
             self._decoding.pop(number, None)  # of a first try, whose decoder crashed
             self._changed.wait_for(lambda: self._closed or self._fits(number, need))
             if self._closed:
                 raise ImageDecodeError("was not decoded: the run has ended")
-            if need > _CERTAIN and need > (free := free_memory()):
+            if need > _CERTAIN and need > (free := _free_bytes(need)):
                 raise ImageDecodeError(
                     f"has {width}×{height} pixels, which take {need / 1e9:.1f} GB of memory where {free / 1e9:.1f} are "
                     "free; scale it down, or give it more memory"
@@ -83,5 +83,13 @@ class Room:
         if number == self._turn and not self._decoding:
             return True
         if self._limit is None:
-            self._limit = free_memory() // _SHARE
+            self._limit = free_memory_bytes() // FREE_SHARE
         return sum(self._decoding.values()) + sum(self._decoded.values()) + need <= self._limit
+
+
+def _free_bytes(need: int) -> int:
+    free = free_memory_bytes()
+    if need > free:
+        return_freed_memory()  # which counts as taken
+        free = free_memory_bytes()
+    return free

@@ -48,7 +48,7 @@ def evaluate(
     if features is not None:
         return evaluate_scores(predictor.predict_features(features), rated.mos, seed=seed)
     scores, failed = np.full(len(rated.paths), np.nan), 0
-    for number, record in enumerate(predictor.assess_stream(rated.pictures)):
+    for number, record in enumerate(predictor.assess_stream(rated.find_pictures())):
         if record.raw is None:
             failed += 1
             warnings.warn(f"no score: {record.error}", ImageWarning, stacklevel=2)

@@ -80,7 +80,7 @@ def evaluate(
             result = compare(predictor, manifest, progress=count)
     else:
         check_scores_from_features(predictor)
-        rows = features_of(predictor, manifest.pictures, None if features is None else FeatureStore(features))
+        rows = features_of(predictor, manifest.find_pictures(), None if features is None else FeatureStore(features))
         result = compare(predictor, manifest, features=rows)
         if isinstance(predictor, FewShotPredictor):
             seen = int(predictor.fitted_.strangers.acquainted(rows).sum())

@@ -134,7 +134,7 @@ def _fit_choices(few: FewShotPredictor, choices: Choices, store: FeatureStore | 
     """Fit on choices, and tell how many are ordered rightly; the features, of NaN for a picture that failed."""
     from vlqa.apps.features import features_of
 
-    pictures = choices.pictures
+    pictures = choices.find_pictures()
     row = {name: number for number, name in enumerate(pictures)}
     features = features_of(few, list(pictures.values()), store)
     first, second = (features[[row[name] for name in names]] for names in (choices.first, choices.second))
@@ -168,7 +168,7 @@ def _fit_opinions(
     few.check_labels(manifest.mos, direction)  # before minutes of work on the pictures
     if adapts:
         check_adaptable(few, len(manifest) if count is None else count)
-    pictures = manifest.pictures
+    pictures = manifest.find_pictures()
     features = features_of(few, pictures, store)
     order = np.arange(len(manifest)) if count is None else np.random.default_rng(few.seed).permutation(len(manifest))
     chosen, rest = manifest.subset(order[:count]), order[len(order) if count is None else count :]

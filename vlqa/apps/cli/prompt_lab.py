@@ -221,7 +221,7 @@ def _bench(
     view = vision_language_view(predictor)  # the other view of two reads no sentences
     if view is None:
         raise ConfigError(f"{predictor.name} compares pictures with no sentences: it has no text tower")
-    return _Bench(view, features_of(view, manifest.pictures, store), manifest, drawn)
+    return _Bench(view, features_of(view, manifest.find_pictures(), store), manifest, drawn)
 
 
 def _write(result: PromptRanking | SearchResult | Sensitivity, as_json: bool, table: Callable[[Any], None]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from vlqa.data.complaints import describe_error
+from vlqa.data.complaints import describe_container
 from vlqa.data.formats import has_picture_suffix
 from vlqa.data.sources.content import Content, LocalContent
 from vlqa.data.sources.failing import failing
@@ -62,7 +62,8 @@ def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Ite
         if not _is_picture(entry):
             continue
         end = entry.offset_data + entry.size
-        name, stamp = f"{path}/{entry.name.removeprefix('./')}", f"{entry.offset_data}+{entry.size} of {content.known}"
+        name = f"{path}/{entry.name.removeprefix('./')}"
+        stamp = f"{entry.offset_data}+{entry.size} of {content.identity}"
         if not _is_plain(entry):
             kind = "a link" if entry.issym() or entry.islnk() else "no plain file"
             yield failing(name, f"is {kind} in the archive; pack the pictures themselves", stamp)
@@ -157,10 +158,7 @@ def _is_picture(entry: tarfile.TarInfo) -> bool:
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, ImageDecodeError | MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-        return describe_error(error)
-    detail = " ".join(str(error).split())[:160] or type(error).__name__
-    if isinstance(error, EOFError) or "unexpected end" in detail:
+    if isinstance(error, EOFError) or "unexpected end of data" in str(error):
         return "is a truncated tar archive; copy or download it again"
     kind = "gzip archive" if isinstance(error, zlib.error | gzip.BadGzipFile) else "tar archive"
-    return f"is a damaged {kind}, or none ({detail}); copy or download it again"
+    return describe_container(kind, error)

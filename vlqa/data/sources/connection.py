@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, quote
 
@@ -60,7 +61,10 @@ def answer(parts: SplitResult, limits: Limits, deadline: float) -> Iterator[HTTP
             wanted = f"http://{netloc(host, port, PORTS['http'])}{wanted}"
             headers |= proxy.headers
         connection.request("GET", wanted, headers=headers)
-        yield connection.getresponse()
+        response = connection.getresponse()
+        if proxy is not None and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise proxy.refusal(response)
+        yield response
     finally:
         connection.close()
         connected.close()

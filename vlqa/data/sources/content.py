@@ -10,7 +10,7 @@ from vlqa.data.files import identity, open_regular, open_unchanged
 class Content(Protocol):
     """Bytes that can be opened again and again."""
 
-    known: str
+    identity: str
     """Changes where they do; set by the first `open`."""
 
     def open(self) -> BinaryIO:
@@ -32,12 +32,12 @@ class LocalContent:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.known = ""
+        self.identity = ""
 
     def open(self) -> BinaryIO:
         """See `Content`."""
-        if self.known:
-            return open_unchanged(self.path, self.known)
+        if self.identity:
+            return open_unchanged(self.path, self.identity)
         file = open_regular(self.path)
-        self.known = identity(file)
+        self.identity = identity(file)
         return file

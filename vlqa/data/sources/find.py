@@ -14,7 +14,7 @@ from vlqa.data.images import MAX_PIXELS
 from vlqa.data.sources import archives, parquet, web
 from vlqa.data.sources.download import Download
 from vlqa.data.sources.kinds import Kind, kind_of
-from vlqa.data.sources.limits import Limits
+from vlqa.data.sources.limits import Allowance, Limits
 from vlqa.data.sources.lists import expand_braces, read_names
 from vlqa.data.sources.named import NamedPictures, holder_of
 from vlqa.data.walk import walk
@@ -26,7 +26,7 @@ Picture: TypeAlias = str | Source
 STANDARD_INPUT = "-"
 
 _WEB_BYTES = 1 << 28  # several pictures are fetched at once, from servers that nobody vouches for
-_DOWNLOAD_BYTES = 1 << 34  # of an archive or a table, on the disk: many times what a shard has
+_DOWNLOAD_BYTES = 1 << 34  # of archives and tables, on the disk at a time: many times what a shard has
 _DOWNLOAD_S = 3600.0
 
 
@@ -53,6 +53,7 @@ class PictureFinder:
         self.most_bytes = most_bytes(max_pixels)
         self.limits = Limits(min(self.most_bytes, _WEB_BYTES), private=private_addresses)
         self.file_limits = Limits(_DOWNLOAD_BYTES, total_s=_DOWNLOAD_S, private=private_addresses)
+        self.allowance = Allowance(_DOWNLOAD_BYTES)
         self.on_empty = on_empty
         self._members = NamedPictures(self._listed)
 
@@ -133,7 +134,8 @@ class PictureFinder:
     def _listed(self, holder: str) -> Iterator[Source]:
         """The pictures of an archive or a table."""
         inside = parquet.rows if kind_of(holder) is Kind.TABLE else archives.members
-        return inside(holder, self.most_bytes, Download(holder, self.file_limits) if web.is_address(holder) else None)
+        fetched = Download(holder, self.file_limits, self.allowance) if web.is_address(holder) else None
+        return inside(holder, self.most_bytes, fetched)
 
     def _fetched(self, address: str) -> Source:
         return Source(address, functools.partial(web.fetch, address, self.limits))

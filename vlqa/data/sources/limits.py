@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+
+from vlqa.errors import ImageDecodeError
+
+_ROOM_S = 20.0  # of one shard after another, the last picture of one is held until the first of the next is there
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,38 @@ class Limits:
     total_s: float = 30.0
     redirects: int = 5
     private: bool = True
+
+
+class Allowance:
+    """Bytes that several downloads may keep at a time.
+
+    Args:
+        most_bytes: of all together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self._kept = 0
+        self._changed = threading.Condition()  # may be entered twice: what is collected meanwhile gives back
+
+    def take(self, count: int) -> None:
+        """Keep so many more, as soon as others have given back enough.
+
+        Raises:
+            ImageDecodeError: they do not.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._kept + count <= self.most_bytes, _ROOM_S):
+                raise ImageDecodeError(
+                    f"is more than the {self.most_bytes} bytes that all downloads may keep; fetch it yourself"
+                )
+            self._kept += count
+
+    def give_back(self, count: int) -> None:
+        """So many are kept no longer."""
+        with self._changed:
+            self._kept -= count
+            self._changed.notify_all()
 
 
 def left(limits: Limits, deadline: float) -> float:

@@ -40,6 +40,11 @@ def holder_of(name: str, folder: str | os.PathLike[str] = "") -> tuple[str, str]
     return None
 
 
+def is_elsewhere(name: str, folder: str | os.PathLike[str]) -> bool:
+    """Whether a name leads to the web, or into an archive or a table that exists; what is there is not looked at."""
+    return is_address(name) or holder_of(name, folder) is not None
+
+
 class NamedPictures:
     """Finds pictures in archives and tables by their names; each of these is listed once.
 

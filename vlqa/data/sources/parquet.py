@@ -6,7 +6,7 @@ import functools
 from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from vlqa.data.complaints import describe_error
+from vlqa.data.complaints import describe_container
 from vlqa.data.sources.content import Content, LocalContent
 from vlqa.data.sources.failing import failing
 from vlqa.data.sources.reel import Piece, Reel
@@ -16,6 +16,7 @@ from vlqa.types import Source
 SUFFIXES = (".parquet",)
 
 _PICTURES = "image"
+_describe = functools.partial(describe_container, "Parquet file")
 _NAMES = ("path", "file_name", "__key__", "id")
 _ROWS = 4  # read together: little is gained by more, and one of them may be large
 _LABELS = 1024
@@ -79,7 +80,7 @@ def _listed(file: BinaryIO, path: str, most_bytes: int, content: Content) -> Ite
         reel = Reel(play, _describe, count - 1)
         for row, label in enumerate(_labels(table, group, count, columns.labels)):
             name = f"{path}/{number if label is None else label}"
-            yield Source(name, functools.partial(reel.take, row), f"row {number} of {content.known}")
+            yield Source(name, functools.partial(reel.take, row), f"row {number} of {content.identity}")
             number += 1
 
 
@@ -167,10 +168,3 @@ def _labels(table: Any, group: int, count: int, column: str | None) -> Iterator[
         for value in (values.field("path") if column.endswith(".path") else values).to_pylist():
             label = "" if value is None else str(value)
             yield label if 0 < len(label) <= _LONGEST_LABEL else None
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, ImageDecodeError | MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-        return describe_error(error)
-    detail = " ".join(str(error).split())[:160] or type(error).__name__
-    return f"is a damaged Parquet file, or none ({detail}); copy or download it again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -22,10 +23,18 @@ class Proxy:
     Attributes:
         place: its host and port.
         headers: what it alone is told.
+        variable: of the environment, which names it.
     """
 
     place: tuple[str, int]
     headers: dict[str, str]
+    variable: str
+
+    def refusal(self, response: HTTPResponse) -> ImageDecodeError:
+        """The error for an answer of its own."""
+        return ImageDecodeError(
+            f"the proxy answered {response.status} {response.reason[:80]}; check {self.variable}, or set no_proxy"
+        )
 
 
 def proxy_of(scheme: str, host: str, port: int) -> Proxy | None:
@@ -40,9 +49,11 @@ def proxy_of(scheme: str, host: str, port: int) -> Proxy | None:
         ImageDecodeError: it is of a kind that is not used.
     """
     proxies = getproxies_environment()
-    address = proxies.get(scheme) or proxies.get("all")
+    kind = scheme if proxies.get(scheme) else "all"
+    address = proxies.get(kind)
     if not address or proxy_bypass_environment(netloc(host, port), proxies):
         return None
+    variable = f"{kind}_proxy" if f"{kind}_proxy" in os.environ else f"{kind}_proxy".upper()
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         place = (parts.hostname or "", parts.port or _PORT)
@@ -50,13 +61,13 @@ def proxy_of(scheme: str, host: str, port: int) -> Proxy | None:
         parts, place = SplitResult("", "", "", "", ""), ("", _PORT)
     if parts.scheme != "http" or not parts.hostname:
         raise ImageDecodeError(
-            f"{scheme}_proxy is no proxy of the form http://host:port, which alone is used; change it, or set no_proxy"
+            f"{variable} is no proxy of the form http://host:port, which alone is used; change it, or set no_proxy"
         )
     headers = {}
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(place, headers)
+    return Proxy(place, headers, variable)
 
 
 def tunnel(timed: TimedSocket, host: str, port: int, proxy: Proxy) -> None:
@@ -72,9 +83,7 @@ def tunnel(timed: TimedSocket, host: str, port: int, proxy: Proxy) -> None:
     response = HTTPResponse(timed, method="CONNECT")  # type: ignore[arg-type]
     response.begin()
     if response.status != 200:
-        raise ImageDecodeError(
-            f"the proxy answered {response.status} {response.reason[:80]}; check https_proxy, or set no_proxy"
-        )
+        raise proxy.refusal(response)
 
 
 def netloc(host: str, port: int, default: int | None = None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from vlqa.data.complaints import detail
 from vlqa.data.sources.connection import PORTS, answer
 from vlqa.data.sources.limits import Limits
 from vlqa.errors import ImageDecodeError
@@ -68,8 +69,7 @@ def pieces(address: str, limits: Limits, on_head: Callable[[HTTPResponse], None]
     except socket.gaierror:
         raise ImageDecodeError("there is no server of this name; check the address, and http_proxy if set") from None
     except (OSError, HTTPException, ValueError) as error:
-        detail = " ".join(str(error).split())[:160] or type(error).__name__
-        raise ImageDecodeError(f"cannot be fetched ({detail}); check the address or try again later") from None
+        raise ImageDecodeError(f"cannot be fetched ({detail(error)}); check the address or try again later") from None
     raise ImageDecodeError(f"redirects more than {limits.redirects} times; check the address")
 
 

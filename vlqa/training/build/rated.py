@@ -22,7 +22,7 @@ def read_rated(entry: RatedSet, *, unrated: bool = False) -> Manifest:
         ManifestError: pictures are missing, or folds are excluded that are not there.
     """
     manifest = Manifest.read(entry.labels, images=entry.images, unrated=unrated)
-    if missing := manifest.missing_files():
+    if missing := [path for path in manifest.paths if not path.is_file()]:  # training reads files alone
         count = f"{len(missing)} of {len(manifest)} pictures are missing, first {missing[0]}"
         raise ManifestError(f"{entry.labels}: {count}; set images to the folder that its paths start from")
     if not entry.exclude_folds:
