@@ -85,8 +85,7 @@ class DecoderProcess:
         deadline = time.monotonic() + self.timeout_s
         self.channel.settimeout(self.timeout_s)
         lends = self.lends
-        if lends:
-            self.lending.clear()
+        self.clear()
         self.channel.sendall(REQUEST.pack(len(request), 0 if lends else 1, enough is not None) + request)
         height, width, question = self._reply(deadline)
         while question:
@@ -107,6 +106,11 @@ class DecoderProcess:
             self.channel.sendall(SIZE.pack(*least))
             height, width, question = self._reply(deadline)
         return self.lending.lend(height, width) if lends else self.copying.picture(height, width).copy()
+
+    def clear(self) -> None:
+        """Give back most of the memory of large pictures that nobody holds; only while it waits for work."""
+        self.lending.clear()
+        self.copying.clear()
 
     def end(self, *, kill: bool) -> int:
         """Close, end and reap; the exit status, negative for a signal."""

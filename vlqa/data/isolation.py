@@ -136,7 +136,10 @@ class IsolatedDecoder:
     def _release(self, child: DecoderProcess) -> None:
         with self._lock:
             if not self._closed:
-                return self._idle.append(child)
+                self._idle.append(child)
+                for idle in self._idle:  # by now, the pictures of others may be gone
+                    idle.clear()
+                return
         self._end(child)
 
     def _overrun(self, image: ImageLike) -> ImageDecodeError:

@@ -29,7 +29,6 @@ class PixelMemory:
         self.descriptor = descriptor
         self._map: mmap.mmap | None = None
         self._lent: weakref.ref[npt.NDArray[np.uint8]] | None = None
-        self._used = 0
 
     @property
     def lent(self) -> bool:
@@ -58,15 +57,18 @@ class PixelMemory:
     def lend(self, height: int, width: int) -> Pixels:
         """As `picture`; it is `lent` until the last array that shares its bytes is gone."""
         owner = self.room(height * width * 3)  # the base of every array that is made of it
-        self._lent, self._used = weakref.ref(owner), len(owner)
+        self._lent = weakref.ref(owner)
         return owner.reshape(height, width, 3)
 
     def clear(self) -> None:
-        """Give back most of what a large picture took that is not lent any more; the next one fills it anew."""
-        if self._map is not None and self._used > _KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
-            with contextlib.suppress(OSError):
-                self._map.madvise(mmap.MADV_REMOVE, _KEPT_BYTES)
-            self._used = 0
+        """Give back most of what a large picture took, unless it is lent; the process that decodes must be idle."""
+        held = os.fstat(self.descriptor)  # also of a picture that the other process alone has seen
+        if self.lent or min(held.st_size, 512 * held.st_blocks) <= _KEPT_BYTES or not hasattr(mmap, "MADV_REMOVE"):
+            return
+        with contextlib.suppress(OSError, MemoryError):
+            self.room(held.st_size)
+            assert self._map is not None
+            self._map.madvise(mmap.MADV_REMOVE, _KEPT_BYTES)
 
     def forget(self) -> None:
         """Let go of the memory; who holds a picture in it keeps that."""
