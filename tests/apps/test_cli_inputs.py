@@ -7,9 +7,8 @@ import itertools
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from tests.data.archives import write_tar
+from tests.servers import serving
 from vlqa.apps.cli import app
 from vlqa.apps.journal import Journal
 from vlqa.errors import ConfigError
@@ -53,12 +53,8 @@ def address(packed: Path) -> Iterator[str]:
             pass
 
     handler = functools.partial(Quiet, directory=str(packed))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(handler) as place:
+        yield f"http://{place}"
 
 
 @pytest.fixture

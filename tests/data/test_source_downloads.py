@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.archives import IMAGES, write_tar
+from tests.servers import serving
 from vlqa.data.images import decode
 from vlqa.data.sources import find, limits, web
 from vlqa.data.sources.download import Download
@@ -64,13 +65,9 @@ def server(tmp_path: Path) -> Iterator[str]:
     Handler.files = {"s.tar": tar, "s.tar.gz": gzip.compress(tar), "p.parquet": table, "empty.tar": b""}
     Handler.asked.clear()
     Handler.goes_on.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
+    with serving(Handler) as place:
+        yield f"http://{place}"
         Handler.goes_on.set()
-        running.shutdown()
-        thread.join()
 
 
 def sources(*inputs: str) -> Iterator[Source]:

@@ -3,15 +3,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
 
 from tests.data.archives import IMAGES
+from tests.servers import serving
 from vlqa._version import __version__
 from vlqa.data.images import decode
 from vlqa.data.sources import connection
@@ -88,12 +88,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(Handler) as place:
+        yield f"http://{place}"
 
 
 def message(address: str, limits: Limits = LIMITS) -> str:
@@ -240,12 +236,8 @@ class Proxy(Handler):
 @pytest.fixture
 def proxy() -> Iterator[str]:
     Proxy.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(Proxy) as place:
+        yield place
 
 
 def test_a_proxy_of_the_environment_is_asked(server: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
