@@ -75,7 +75,7 @@ class DecoderProcess:
         return not self.lending.lent
 
     def decode(self, request: bytes, enough: Enough | None = None, enter: Enter | None = None) -> Pixels:
-        """The pixels of one picture; the time that `enter` takes does not count.
+        """The pixels of one picture; the time that `enough` and `enter` take does not count.
 
         Raises:
             ImageDecodeError: what `decode` raises, or `enough`, or `enter`.
@@ -89,20 +89,18 @@ class DecoderProcess:
         self.channel.sendall(REQUEST.pack(len(request), 0 if lends else 1, enough is not None) + request)
         height, width, question = self._reply(deadline)
         while question:
-            least, asked = (height, width), time.monotonic()
+            least, left = (height, width), deadline - time.monotonic()
             try:
                 if question == ENTERS and enter is not None:
-                    try:
-                        enter(width, height, None)
-                    finally:
-                        deadline += time.monotonic() - asked
+                    enter(width, height, None)
                 elif question == ASKS and enough is not None:
                     least = enough(height, width)
             except ImageDecodeError:
                 self.channel.sendall(SIZE.pack(0, 0))
                 with contextlib.suppress(ImageDecodeError):
-                    self._reply(deadline)  # so that it is ready for the next picture
+                    self._reply(time.monotonic() + left)  # so that it is ready for the next picture
                 raise
+            deadline = time.monotonic() + left
             self.channel.sendall(SIZE.pack(*least))
             height, width, question = self._reply(deadline)
         return self.lending.lend(height, width) if lends else self.copying.picture(height, width).copy()

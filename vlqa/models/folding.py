@@ -57,7 +57,7 @@ def forward_clip_resnet(tower: Any, images: Float[Tensor, "n 3 h w"]) -> Float[T
     Returns:
         Features as the tower gives them, not unit length.
     """
-    if tower.training or not worth_folding(images):
+    if not worth_folding(tower, images):
         return tower(images)
     x = images
     for number in (1, 2, 3):
@@ -69,9 +69,10 @@ def forward_clip_resnet(tower: Any, images: Float[Tensor, "n 3 h w"]) -> Float[T
     return tower.attnpool(x)
 
 
-def worth_folding(images: Tensor) -> bool:
-    """Whether a ResNet runs faster on these pictures with folded weights; a picture alone or among others alike."""
-    return not torch.is_grad_enabled() and images.shape[-2] * images.shape[-1] >= _WORTH_PIXELS
+def worth_folding(net: nn.Module, images: Tensor) -> bool:
+    """Whether a ResNet runs faster with folded weights, as none that learns does; a picture alone or in a batch alike."""
+    learns = net.training or torch.is_grad_enabled()
+    return not learns and images.shape[-2] * images.shape[-1] >= _WORTH_PIXELS
 
 
 def _convolved(module: Any, number: int, x: Tensor) -> Tensor:

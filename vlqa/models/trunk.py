@@ -95,7 +95,7 @@ class ResNetTrunk(Trunk):
     def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
         """The last stage."""
         parts: list[Any] = list(self.children())
-        if self.training or not worth_folding(images):
+        if not worth_folding(self, images):
             yield functools.reduce(lambda x, part: part(x), parts, images)
             return
         conv, norm, relu, pool, *stages = parts
