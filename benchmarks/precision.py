@@ -1,4 +1,4 @@
-"""Do bf16 weights and exported towers score as fp32 does? The bundled default on real photographs, and its time.
+"""Do bf16 weights, exported towers and Pillow's resizing score as fp32 does? The bundled default, and its time.
 
 Photographs are those of clive_train, whole. Scores of each way are compared with those of fp32 in torch: rank
 correlation, largest and mean difference on the scale 1–5; times are ratios of the same pictures, in turns.
@@ -41,6 +41,7 @@ def main() -> None:
             "bf16": vlqa.load(arguments.model, device="cpu", precision="bf16"),
             "exported": vlqa.load(exported, device="cpu"),
             "exported bf16": vlqa.load(exported, device="cpu", precision="bf16"),
+            "pillow": vlqa.load(arguments.model, device="cpu", resampler="pillow"),
         }
         scores: dict[str, list[float]] = {way: [] for way in predictors}
         times: dict[str, list[float]] = {way: [] for way in predictors}

@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from throughput_cases import CASES, Case, Given  # noqa: E402
 from worker_process import Worker  # noqa: E402
 
 from tests.synthetic import picture  # noqa: E402
+from vlqa.machine import free_memory_bytes  # noqa: E402
 
 _ENVIRONMENTS = {"pyiqa": "pyiqa", "grepq": "pyiqa", "torchmetrics": "torchmetrics"}
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _measured(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
-    if (free := _free_gib()) < case.free_gib:
+    if (free := free_memory_bytes() / 2**30) < case.free_gib:
         return {"skipped": f"{free:.1f} GiB free, {case.free_gib:g} needed"}
     with tempfile.TemporaryDirectory(prefix="vlqa-bench-") as folder:
         sides = _Sides(case, Path(folder), arguments.peers.resolve())
@@ -170,11 +170,6 @@ def _start() -> dict[str, float]:
     nothing = seconds("-c", "pass")
     shown = "import sys; from vlqa.apps.cli import main; sys.argv = ['vlqa', '--help']; main()"
     return {"nothing_s": nothing, "import_s": seconds("-c", "import vlqa") - nothing, "help_s": seconds("-c", shown)}
-
-
-def _free_gib() -> float:
-    available = re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())
-    return int(available[1]) / 2**20 if available else float("inf")
 
 
 def _print_case(name: str, case: dict[str, Any]) -> None:
