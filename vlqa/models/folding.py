@@ -70,7 +70,7 @@ def forward_clip_resnet(tower: Any, images: Float[Tensor, "n 3 h w"]) -> Float[T
 
 
 def worth_folding(net: nn.Module, images: Tensor) -> bool:
-    """Whether a ResNet runs faster with folded weights, as none that learns does; a picture alone or in a batch alike."""
+    """Whether a ResNet runs faster with folded weights, by the pictures' size alone; never while it learns."""
     learns = net.training or torch.is_grad_enabled()
     return not learns and images.shape[-2] * images.shape[-1] >= _WORTH_PIXELS
 
