@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,104 +11,241 @@ import pytest
 from typer.testing import CliRunner
 
 from vlqa.apps.cli import app
-from vlqa.apps.finished import Finished, check_holds
-from vlqa.apps.records import open_output
-from vlqa.apps.references import References
+from vlqa.apps.records import check_output, open_output
 from vlqa.errors import ConfigError, ImageDecodeError
-from vlqa.types import Assessment, Explanation, Patch, Source
+from vlqa.types import Explanation, Patch, Source
 
 ODD = os.fsdecode(b"no utf8 \xff.png")
+MODEL = "0123456789abcdef" * 4
+SCORED = Explanation(
+    None,
+    quality=0.1 + 0.2,
+    raw=3.0,
+    quality_probabilities={"good": 0.25, "bad": 0.75},
+    scene="animal",
+    interval=(2.5, 3.5),
+    out_of_distribution=False,
+    model="tiny",
+    digest=MODEL[:16],
+    attributes={"sharp, or not": 1.0},
+    patches=(Patch(0.0, 0.0, 224.0, 224.0, 3.0),) * 4000,  # more than a field of a CSV file usually may have
+)
+FAILED = Explanation(None, model="tiny", digest=MODEL[:16], error='broken "at", once')
 
 
 def unread() -> bytes:
     raise ImageDecodeError("not read here")
 
 
+def run(output: Path, given: Sequence[str | Source], *, model: str = MODEL, **options: Any) -> list[str]:
+    """Score what has no record yet; a picture called b fails. The names of what was scored."""
+    how: dict[str, Any] = {"settings": {"model": model}} | options
+    with open_output(output.suffix[1:], output, (1, 5), Explanation, **how) as out:
+        names = [each.name if isinstance(each, Source) else each for each in out.unscored(given)]
+        for name in names:
+            out.write(replace(FAILED if Path(name).stem == "b" else SCORED, path=name))
+    return names
+
+
+def rows(output: Path) -> list[dict[str, Any]]:
+    """Its records, read by what goes on with them."""
+    found: list[dict[str, Any]] = []
+    with open_output(output.suffix[1:], output, (1, 5), Explanation, settings={"model": MODEL}, resume=True) as out:
+        list(out.unscored([]))
+        found += out.finished.rows()  # type: ignore[union-attr]
+    return found
+
+
 @pytest.fixture(params=["jsonl", "csv", "parquet"])
-def finished(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """An output over a.png, b.png, which failed, a member of an archive and a name that is no UTF-8."""
-    output = tmp_path / f"out.{request.param}"
-    names = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "s.tar/x\ny.png", ODD]
-    (tmp_path / "a.png").touch()
-    patches = (Patch(0, 0, 224, 224, 3.0),) * 4000  # more than a field of a CSV file usually may have
-    with open_output(request.param, output, (1, 5), Explanation) as out:
-        for name in out.unscored([names[0], names[1], Source(names[2], unread), names[3]]):
-            failed = {"error": "broken"} if name == names[1] else {"quality": 0.5, "raw": 3.0, "patches": patches}
-            known = {"model": "tiny", "digest": "0123456789abcdef"}
-            out.write(Explanation(name.name if isinstance(name, Source) else name, **known, **failed))
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / f"out.{request.param}"
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[str | Source]:
+    """A file a, a file b, which fails, a member of an archive and a file whose name is no UTF-8."""
+    names = [str(tmp_path / name) for name in ("a.png", "b.png", ODD)]
+    for name in names:
+        Path(name).touch()
+        os.utime(name, (1, 1))
+    return [*names, Source("s.tar/x\ny.png", unread, "a stamp")]
+
+
+@pytest.fixture
+def finished(output: Path, given: list[str | Source]) -> Path:
+    run(output, given)
     return output
 
 
-def check(output: Path, *names: str | Source, **options: Any) -> Finished:
-    return check_holds(output, output.suffix[1:], names, **options)
+def touch_later(path: object, output: Path) -> None:
+    later = output.stat().st_mtime + 10
+    os.utime(str(path), (later, later))
 
 
-def test_an_output_that_holds_all_that_is_named_is_complete(finished: Path) -> None:
-    folder = finished.parent
-    found = check(finished, str(folder / "a.png"), str(folder / "b.png"), Source("s.tar/x\ny.png", unread), ODD)
-    assert (found.failed, found.digests) == (1, {"0123456789abcdef"})
+def test_records_come_back_as_they_were(finished: Path, given: list[str | Source]) -> None:
+    scored, failed = rows(finished)[:2]
+    assert json.dumps(scored) == json.dumps(replace(SCORED, path=str(given[0])).as_dict())
+    assert json.dumps(failed) == json.dumps(replace(FAILED, path=str(given[1])).as_dict())
 
 
-def test_pictures_that_are_missing_or_changed_are_told(finished: Path) -> None:
-    picture = finished.parent / "a.png"
-    with pytest.raises(ConfigError, match=r"1 pictures named now are not in it \(the first: new.png\)"):
-        check(finished, str(picture), "new.png")
-    later = finished.stat().st_mtime + 10
-    os.utime(picture, (later, later))
-    with pytest.raises(ConfigError, match=r"2 pictures .* not in it and 1 pictures have changed since .*: \S+a.png"):
-        check(finished, str(picture), "new.png", "newer.png")
+def test_only_what_failed_is_scored_again(finished: Path, given: list[str | Source]) -> None:
+    assert run(finished, given, resume=True) == [given[1]]
+    assert [row["error"] for row in rows(finished)] == [None, None, None, FAILED.error]
+    Path(str(given[1])).rename(finished.parent / "c.png")
+    assert run(finished, [*given[::2], str(finished.parent / "c.png")], resume=True) == [str(finished.parent / "c.png")]
+    assert [row["error"] for row in rows(finished)] == [None] * 4  # that of b is gone
 
 
-def test_references_that_have_changed_are_told(finished: Path) -> None:
-    folder = finished.parent
-    original, picture = folder / "originals" / "a.png", str(folder / "a.png")
-    original.parent.mkdir()
+def test_nothing_is_written_where_nothing_is_new(finished: Path, given: list[str | Source]) -> None:
+    before = finished.read_bytes(), finished.stat().st_ino
+    assert run(finished, given[::2], resume=True) == []
+    assert (finished.read_bytes(), finished.stat().st_ino) == before
+    assert sorted(path.suffix for path in finished.parent.iterdir()) == sorted([".png"] * 3 + [finished.suffix])
+
+
+def test_what_is_new_newer_or_gone_is_scored(finished: Path, given: list[str | Source]) -> None:
+    new = str(finished.parent / "new.png")
+    touch_later(given[0], finished)
+    Path(str(given[2])).unlink()
+    assert run(finished, [*given, new], resume=True) == [*given[:3], new]
+    assert len(rows(finished)) == 5
+
+
+def test_a_newer_reference_makes_a_comparison_anew(finished: Path, given: list[str | Source]) -> None:
+    original = finished.parent / "original"
     original.touch()
     os.utime(original, (1, 1))
-    references = References(original.parent)
-    check(finished, picture, reference_of=references.of)
-    later = finished.stat().st_mtime + 10
-    os.utime(original, (later, later))
-    with pytest.raises(ConfigError, match=r"1 pictures or their references have changed since \(the first: \S+a.png"):
-        check(finished, picture, reference_of=references.of)
+    how: Any = {"beside": lambda _: original, "resume": True}
+    assert run(finished, given[:1], **how) == []
+    touch_later(original, finished)
+    assert run(finished, given[:1], **how) == given[:1]
 
 
-def test_a_finished_output_is_of_one_model(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_records_of_others_stay(finished: Path, given: list[str | Source]) -> None:
+    new = str(finished.parent / "new.png")
+    with open_output(finished.suffix[1:], finished, (1, 5), Explanation, settings={"model": MODEL}, resume=True) as out:
+        assert list(out.unscored([new])) == [new]
+        out.write(replace(SCORED, path=new))
+    assert (out.resumed, out.unnamed, out.failed) == (3, 3, 0)
+    assert [row["path"][-5:] for row in rows(finished)][::2] == ["a.png", "y.png"]
+    assert rows(finished)[-1]["path"] == new and len(rows(finished)) == 4
+
+
+def test_a_run_after_a_finished_one_may_be_killed_too(finished: Path, given: list[str | Source]) -> None:
+    new = [str(finished.parent / f"new{number}.png") for number in range(4)]
+    written = 0
+
+    def until_killed(out: Any) -> Iterator[str]:
+        nonlocal written
+        for name in out.unscored([*given, *new]):
+            if written == 3:
+                raise KeyboardInterrupt
+            written += 1
+            yield name
+
+    how: Any = {"settings": {"model": MODEL}, "resume": True}
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_output(finished.suffix[1:], finished, (1, 5), Explanation, **how) as out,
+    ):
+        for name in until_killed(out):
+            out.write(replace(FAILED if Path(name).stem == "b" else SCORED, path=name))
+    assert finished.with_name(f"{finished.name}.partial").exists()
+    touch_later(finished, finished)
+    with pytest.raises(ConfigError, match="goes on with an output that has changed since or is gone; put it back"):
+        run(finished, [*given, *new], resume=True)
+    with pytest.raises(ConfigError, match="holds an unfinished run"):
+        run(finished, given)
+    finished.unlink()
+    with pytest.raises(ConfigError, match="has changed since or is gone"):
+        run(finished, [*given, *new], resume=True)
+
+
+def test_a_killed_run_after_a_finished_one_ends_as_one(finished: Path, given: list[str | Source]) -> None:
+    new = [str(finished.parent / f"new{number}.png") for number in range(4)]
+    for _ in range(3):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            open_output(
+                finished.suffix[1:], finished, (1, 5), Explanation, settings={"model": MODEL}, resume=True
+            ) as out,
+        ):
+            for name in out.unscored([*given, *new]):
+                out.write(replace(SCORED, path=str(name)))
+                raise KeyboardInterrupt
+    assert run(finished, [*given, *new], resume=True) == new[2:]  # b and two new ones were scored
+    assert [row["path"] for row in rows(finished)][3:] == [given[1], *new]
+    assert all(row["error"] is None for row in rows(finished))
+
+
+def test_a_finished_output_is_of_one_model(finished: Path, given: list[str | Source]) -> None:
+    with pytest.raises(ConfigError, match=r"by another model, or with other prompts \(digest 0123456789abcdef, now f"):
+        run(finished, given, resume=True, model="f" * 64)
+    assert not finished.with_name(f"{finished.name}.partial").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"a letter\nof two lines\n", b"[" * 200_000, b'{"path": 1}\n', b"\xff\xd8\xff", b'{"path": "a", "q\n']
+)
+def test_what_no_score_wrote_is_not_written_over(output: Path, content: bytes) -> None:
+    output.write_bytes(content)
+    told = f"is there and holds no {output.suffix[1:]} of vlqa score"
+    with pytest.raises(ConfigError, match=told):
+        check_output(output, output.suffix[1:], {})
+    with pytest.raises(ConfigError, match=told):
+        run(output, ["a.png"], resume=True)
+    assert output.read_bytes() == content
+
+
+@pytest.mark.parametrize("damage", [("0.30000000000000004", "abc"), ("0.30000000000000004", "NaN"), ('"raw"', '"r"')])
+def test_a_record_that_was_edited_is_told(tmp_path: Path, damage: tuple[str, str]) -> None:
+    output = tmp_path / "out.jsonl"
+    run(output, ["a.png"])
+    output.write_text(output.read_text().replace(*damage))
+    with pytest.raises(ConfigError, match="record 1 is none of vlqa score with these options; mend or delete it"):
+        run(output, ["a.png"], resume=True)
+
+
+def test_an_empty_file_is_in_nobodys_way(output: Path) -> None:
+    output.touch()
+    check_output(output, output.suffix[1:], {})
+    assert run(output, ["a.png"], resume=True) == ["a.png"]
+
+
+def test_a_table_for_people_is_replaced_but_not_gone_on_with(tmp_path: Path) -> None:
+    output = tmp_path / "out.table"
+    run(output, ["a.png"])
+    check_output(output, "table", {})
+    run(output, ["c.png"])
+    assert "c.png" in output.read_text()
+    with pytest.raises(ConfigError, match="a table for people cannot be gone on with"):
+        run(output, ["a.png"], resume=True)
+
+
+def test_a_growing_folder_is_scored_as_it_grows(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
     def score(*options: object) -> Any:
         given = ("score", folder, "--model", tiny_model, "--device", "cpu", "--output", tmp_path / "out.csv", *options)
         return CliRunner().invoke(app, [str(each) for each in given])
 
-    (folder / "broken.png").write_bytes(b"no picture")
-    assert score().exit_code == 1
+    picture = next(folder.glob("*.png"))
+    assert score().exit_code == 0
     again = score("--resume")
-    assert again.exit_code == 1 and "is complete with 1 failed, by its names, times of change and model" in again.stderr
+    assert again.exit_code == 0 and "was complete: its records were compared by name, time of change" in again.stderr
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "copy.png").write_bytes(picture.read_bytes())
+    grown = score("--resume")
+    assert grown.exit_code == 1 and "was gone on with" in grown.stderr
+    (folder / "broken.png").write_bytes(picture.read_bytes())
+    assert score("--resume").exit_code == 0
     other = score("--resume", "--prompts", "clip_iqa").exception
     assert isinstance(other, ConfigError) and "is finished, by another model, or with other prompts" in str(other)
+    explained = score("--resume", "--explain").exception
+    assert isinstance(explained, ConfigError) and "none of vlqa score with these options" in str(explained)
 
 
-def test_failures_are_not_retried_in_a_finished_output(finished: Path) -> None:
-    with pytest.raises(ConfigError, match="is finished, with 1 failed"):
-        check(finished, ODD, retry_failed=True)
-
-
-def test_a_record_without_a_name_is_none(tmp_path: Path) -> None:
-    output = tmp_path / "out.jsonl"
-    output.write_text('{"path": null, "digest": "", "error": null}\n')
-    with pytest.raises(ConfigError, match="holds no jsonl of vlqa score"):
-        check(output, "a.png")
-
-
-@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
-def test_what_is_no_output_is_told(tmp_path: Path, format: str) -> None:
-    output = tmp_path / f"out.{format}"
-    output.write_text("a letter\nof two lines\n")
-    with pytest.raises(ConfigError, match=f"holds no {format} of vlqa score"):
-        check(output, "a.png")
-
-
-def test_a_table_for_people_tells_nothing(tmp_path: Path) -> None:
-    with open_output("table", tmp_path / "out.table", (1, 5)) as out:
-        for name in out.unscored(["a.png"]):
-            assert isinstance(name, str)
-            out.write(Assessment(name, 0.5, 3.0))
-    check(tmp_path / "out.table", "b.png")
+def test_a_picture_is_not_written_over(folder: Path, tiny_model: Path) -> None:
+    picture = next(folder.glob("*.png"))
+    before = picture.read_bytes()
+    result = CliRunner().invoke(app, ["score", str(folder), "--output", str(picture), "--format", "csv"])
+    assert isinstance(result.exception, ConfigError) and "holds no csv of vlqa score" in str(result.exception)
+    assert picture.read_bytes() == before

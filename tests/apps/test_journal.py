@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from tests.tiny import pictures
 from vlqa.apps.cli import app
+from vlqa.apps.columns import columns_of
 from vlqa.apps.journal import Journal, check_journal
 from vlqa.apps.maps import MapWriter
 from vlqa.errors import ConfigError, ImageDecodeError
@@ -42,7 +43,8 @@ def _close() -> Iterator[None]:
 
 def journal(folder: Path, *, resume: bool = False, retry_failed: bool = False, **settings: object) -> Journal:
     file = folder / "out.jsonl.partial"
-    _OPENED.append(Journal(file, SETTINGS | settings, resume=resume, retry_failed=retry_failed))
+    columns = columns_of(Assessment)
+    _OPENED.append(Journal(file, SETTINGS | settings, columns, resume=resume, retry_failed=retry_failed))
     return _OPENED[-1]
 
 
@@ -173,15 +175,55 @@ def test_an_address_that_failed_is_tried_again(tmp_path: Path) -> None:
     assert [row["path"] for row in second.rows()] == ["http://a/1.jpg", "http://a/broken.jpg"]
 
 
-def test_records_of_pictures_that_are_not_named_any_more_are_left_out(tmp_path: Path, files: list[str]) -> None:
+def test_records_of_pictures_that_are_not_named_any_more_stay(tmp_path: Path, files: list[str]) -> None:
     first = journal(tmp_path)
     run(first, [*files, files[0]])
     first.close(keep=True)
     Path(files[2]).write_bytes(b"other")
     second = journal(tmp_path, resume=True)
     assert run(second, [files[2], "new.png"]) == [files[2], "new.png"]
-    assert [row["path"] for row in second.rows()] == [files[2], "new.png"]
-    assert second.unnamed == 3 and second.failed == 0  # a.png twice and broken.png; that of c.png was replaced
+    assert [row["path"] for row in second.rows()] == [files[0], files[0], files[2], "new.png"]
+    assert second.unnamed == 2 and second.failed == 0  # that of c.png was replaced, broken.png tells nothing any more
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\0" * 40, b"[" * 200_000, b'{"path": 5}', b'{"path": "x", "stamp": 1}', b"[]", b'"', b"NaN", b"\xff"]
+)
+def test_lines_that_make_no_sense_count_for_nothing(tmp_path: Path, files: list[str], damage: bytes) -> None:
+    first = journal(tmp_path)
+    run(first, files)
+    first.close(keep=True)
+    lines = first.file.read_bytes().splitlines()
+    lines[2] = damage
+    first.file.write_bytes(b"\n".join(lines) + b"\n")
+    second = journal(tmp_path, resume=True)
+    assert second.resumed == 2 and run(second, files) == files[1:2]
+    assert [row["path"] for row in second.rows()] == [files[0], files[2], files[1]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"0.5", b'"a"'), (b"0.5", b"NaN"), (b'"error": null', b'"error": []'), (b'"raw"', b'"r"')]
+)
+def test_a_record_that_was_edited_is_made_anew(tmp_path: Path, files: list[str], old: bytes, new: bytes) -> None:
+    first = journal(tmp_path)
+    run(first, files[:1])
+    first.close(keep=True)
+    first.file.write_bytes(first.file.read_bytes().replace(old, new))
+    second = journal(tmp_path, resume=True)
+    assert run(second, files[:1]) == files[:1]
+    assert list(second.rows()) == [record(files[0]).as_dict()]
+
+
+def test_a_full_disk_keeps_what_was_scored(tmp_path: Path, files: list[str]) -> None:
+    first = journal(tmp_path)
+    run(first, files[:1])
+    with Path("/dev/full").open("wb") as full, first._open:
+        first._open = full
+        with pytest.raises(ConfigError, match=r"written \(No space left on device\); what was scored is kept"):
+            run(first, files[1:2])
+        first.close(keep=True)
+    second = journal(tmp_path, resume=True)
+    assert run(second, files) == files[1:]
 
 
 def test_what_failed_is_tried_again_only_where_that_is_asked(tmp_path: Path, files: list[str]) -> None:
@@ -208,6 +250,26 @@ def test_names_that_are_no_utf8_come_back(tmp_path: Path) -> None:
     first.close(keep=True)
     second = journal(tmp_path, resume=True)
     assert run(second, [name]) == [] and [row["path"] for row in second.rows()] == [name]
+
+
+@pytest.mark.parametrize("place", ["picture", "reference", "member"])
+def test_a_reference_decides_a_record_too(tmp_path: Path, files: list[str], place: str) -> None:
+    original = tmp_path / "original"
+    original.write_bytes(b"one")
+    picture = Source("s.tar/a.png", bytes, "at 512") if place == "member" else files[0]
+
+    def scored() -> int:
+        columns = columns_of(Assessment)
+        book = Journal(tmp_path / "out.partial", {}, columns, resume=True, beside=lambda _: original)
+        number = len(run(book, [picture]))
+        book.close(keep=True)
+        return number
+
+    assert (scored(), scored()) == (1, 0)
+    (original if place != "picture" else Path(files[0])).write_bytes(b"other")
+    assert (scored(), scored()) == (1, 0)
+    original.unlink()
+    assert (scored(), scored()) == (1, 0)
 
 
 def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path, files: list[str]) -> None:
@@ -276,7 +338,9 @@ def test_a_run_that_is_killed_ends_as_one_that_is_not(
     assert [bool(row["error"]) for row in found] == [bool(row["error"]) for row in expected]
     scores = [[float(row["raw"]) for row in rows if not row["error"]] for rows in (found, expected)]
     np.testing.assert_allclose(*scores, rtol=1e-5)
-    assert "is complete" in command(*wanted[1:]).stderr
+    again = command(*wanted[1:])  # only what failed is scored once more
+    assert again.exit_code == 1 and "59 records were there already" in again.stderr
+    assert sorted(map(str, rows_of(killed))) == sorted(map(str, found))
 
 
 def test_a_picture_whose_map_was_not_finished_has_no_record(
@@ -363,8 +427,8 @@ def test_what_is_left_out_and_what_is_retried_is_told(many: Path, tiny_model: Pa
     result = command(*pictures[1:], *given, "--resume", "--retry-failed")
     failed, resumed, unnamed = result.stderr.splitlines()
     assert failed.startswith(f"failed: {many / '31.png'}") and resumed == "1 records were there already"
-    assert unnamed == "1 earlier records are left out: their pictures are not named any more"
-    assert [row["path"] for row in rows_of(tmp_path / "out.jsonl")] == [str(path) for path in pictures[1:]]
+    assert unnamed == "1 of them are of pictures that are not named now; they stay"
+    assert [row["path"] for row in rows_of(tmp_path / "out.jsonl")] == [str(path) for path in pictures]
     assert "--resume" in str(command(*pictures, *given, "--retry-failed").exception)
 
 

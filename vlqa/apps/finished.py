@@ -1,131 +1,118 @@
-"""A finished output, and whether it holds the pictures that are named now."""
+"""An output that is there: read again, so that a run goes on with it, and never taken for one where it is none."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from vlqa.apps.pictures import brief_digest, name_of
+from vlqa.apps.columns import Kind, as_record, from_csv, from_parquet
 from vlqa.errors import ConfigError
 
-if TYPE_CHECKING:
-    from vlqa.data.sources.find import Picture
-    from vlqa.predictors.base import ImagePredictor
-
 _LONGEST_FIELD = 2**31 - 1  # of a CSV file: all patches of a picture are one
+_SURE = ("path", "quality", "raw", "error")  # columns that records of every version have
+_HEAD_BYTES = 1 << 16
 
 
-@dataclass(frozen=True)
 class Finished:
-    """What a finished output tells of the run that wrote it.
-
-    Attributes:
-        output: its file.
-        failed: records with an error.
-        digests: of the models in its records; none where they are not told.
-    """
-
-    output: Path
-    failed: int = 0
-    digests: frozenset[str] = frozenset()
-
-    def check_model(self, predictor: ImagePredictor) -> None:
-        """Raise a ConfigError where another model, or other prompts, made the output."""
-        others = self.digests - {predictor.digest[:16]}
-        if others:
-            raise ConfigError(
-                f"{self.output} is finished, by another model, or with other prompts (digest {min(others)}, now "
-                f"{predictor.digest[:16]}); score into another --output, or delete it"
-            )
-
-
-def check_holds(
-    output: Path,
-    format: str,
-    pictures: Iterable[Picture],
-    *,
-    retry_failed: bool = False,
-    reference_of: Callable[[Picture], Path] | None = None,
-) -> Finished:
-    """Raise a ConfigError unless a finished output has what a run over these pictures would write.
+    """The records of a run that has ended, of which each must be of the same model as those to come.
 
     Args:
-        output: of an earlier run.
-        format: of it, as for `open_output`; of a table for people nothing can be told.
-        pictures: that are named now. Each must have a record, and a file must not have changed since the output was
-            finished; whether a member of an archive or an address has, is not known.
-        retry_failed: an output with records of failures is none that is finished.
-        reference_of: what a picture is compared with; must not have changed either.
+        output: its file.
+        format: "jsonl", "csv" or "parquet".
+        columns: of the records.
+        model: digest of the model.
 
-    Returns:
-        What else is known of the output. Of the options of its run nothing is.
+    Attributes:
+        time_ns: when it was written.
+        state: changes where the file does.
 
     Raises:
-        ConfigError: the output lacks pictures, is older than they are, or is none of `vlqa score`.
+        ConfigError: it cannot be gone on with.
     """
-    if format == "table":
-        return Finished(output)
-    held, digests, failed = set[bytes](), set[str](), 0
-    try:
-        for name, digest, error in _records(output, format):
-            held.add(_digest(name))
-            digests.add(digest)
-            failed += error
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error):  # of pyarrow ValueErrors and KeyErrors
-        raise ConfigError(f"{output} holds no {format} of vlqa score; name another --output") from None
-    if failed and retry_failed:
-        raise ConfigError(f"{output} is finished, with {failed} failed; score these into another --output")
-    finished = output.stat().st_mtime_ns
-    missing = changed = 0
-    example = ""
-    for picture in pictures:
-        name = name_of(picture)
-        files = [picture] if isinstance(picture, str) else []
-        files += [str(reference_of(picture))] if reference_of else []
-        lacks = _digest(name) not in held
-        newer = not lacks and any(_is_newer(file, finished) for file in files)
-        missing, changed = missing + lacks, changed + newer
-        example = example or (name if lacks or newer else "")
-    if missing or changed:
-        told = [f"{missing} pictures named now are not in it"] if missing else []
-        what = "pictures or their references" if reference_of else "pictures"
-        told += [f"{changed} {what} have changed since"] if changed else []
-        raise ConfigError(
-            f"{output} is finished: {' and '.join(told)} (the first: {example}); score them into another --output, "
-            "or delete it"
-        )
-    return Finished(output, failed, frozenset(digests))
 
+    def __init__(self, output: Path, format: str, columns: Mapping[str, Kind], model: str) -> None:
+        self.output, self.format, self.columns, self.model = output, format, columns, model
+        check_is_ours(output, format)
+        if format == "table":
+            raise ConfigError(f"{output} is finished; a table for people cannot be gone on with, --format jsonl can")
+        status = output.stat()
+        self.time_ns = status.st_mtime_ns
+        self.state = f"{status.st_size} {status.st_mtime_ns}"
 
-def _records(output: Path, format: str) -> Iterator[tuple[str, str, bool]]:
-    """Name of each picture, digest of the model that scored it, and whether it failed."""
-    if format == "parquet":
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The records in their order.
+
+        Raises:
+            ConfigError: one is none, has other columns, or is of another model.
+        """
+        read = {"parquet": self._parquet, "csv": self._csv}.get(self.format, self._json_lines)
+        rows = read()
+        number = 0
+        while True:
+            number += 1
+            try:
+                row = next(rows, None)
+            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, csv.Error):
+                row = {}  # ValueErrors and OSErrors are what pyarrow raises
+            if row is None:
+                return
+            record = as_record(row, self.columns)
+            if record is None:
+                raise ConfigError(
+                    f"{self.output}: record {number} is none of vlqa score with these options; mend or delete it, or "
+                    "name another --output"
+                )
+            if record["digest"] != self.model[:16]:
+                raise ConfigError(
+                    f"{self.output} is finished, by another model, or with other prompts (digest {record['digest']}, "
+                    f"now {self.model[:16]}); score into another --output, or delete it"
+                )
+            yield record
+
+    def _parquet(self) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
-        for batch in pq.ParquetFile(output).iter_batches(columns=["path", "digest", "error"]):
-            for row in batch.to_pylist():
-                yield row["path"], row["digest"], row["error"] is not None
-        return
-    with output.open(encoding="utf-8", newline="") as file:
-        if format == "csv":
-            csv.field_size_limit(_LONGEST_FIELD)
+        with pq.ParquetFile(self.output) as file:
+            for batch in file.iter_batches(columns=list(self.columns)):
+                for row in batch.to_pylist():
+                    yield {name: from_parquet(row[name], kind) for name, kind in self.columns.items()}
+
+    def _csv(self) -> Iterator[Any]:
+        csv.field_size_limit(_LONGEST_FIELD)
+        with self.output.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                yield row["path"], row["digest"], row["error"] != ""
-        else:
-            for row in map(json.loads, file):
-                yield row["path"], row["digest"], row["error"] is not None
+                yield {name: from_csv(row[name], kind) for name, kind in self.columns.items()}
+
+    def _json_lines(self) -> Iterator[Any]:
+        with self.output.open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
 
 
-def _digest(name: str) -> bytes:
-    return brief_digest(name.encode("utf-8", "backslashreplace").decode())  # as CSV and Parquet hold it
+def check_is_ours(output: Path, format: str) -> None:
+    """Raise a ConfigError where a file is there that no `vlqa score` wrote: a picture, a list, another table."""
+    if output.is_file() and output.stat().st_size and not _is_ours(output, format):
+        raise ConfigError(
+            f"--output {output}: is there and holds no {format} of vlqa score; name another, or delete it"
+        )
 
 
-def _is_newer(path: str, time_ns: int) -> bool:
+def _is_ours(output: Path, format: str) -> bool:
     try:
-        return Path(path).stat().st_mtime_ns > time_ns
-    except (OSError, ValueError):
+        if format == "parquet":
+            import pyarrow.parquet as pq
+
+            return set(_SURE) <= set(pq.read_schema(output).names)
+        with output.open(encoding="utf-8", newline="") as file:
+            head = file.read(_HEAD_BYTES)
+        first = head.splitlines()[0]
+        if format == "table":
+            return first.split()[:2] == ["image", "quality"]
+        if format == "csv":
+            return set(_SURE) <= set(next(csv.reader([first])))
+        return first.startswith('{"path": ') and '"quality": ' in head
+    except (ValueError, OSError, csv.Error):
         return False

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlqa.apps.columns import Kind, as_parquet, as_record
+from vlqa.apps.finished import Finished
 from vlqa.apps.pictures import DIGEST_BYTES, brief_digest, name_of
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Source
@@ -20,131 +22,184 @@ if TYPE_CHECKING:
     from vlqa.data.sources.find import Picture
 
 _VERSION = 1
-_STAMP, _HEADER = "stamp", "journal"
-_AGAIN = "again"  # a stamp that no picture has
+_STAMP, _HEADER, _AFTER = "stamp", "journal", "after"
+_AGAIN, _FINISHED = "again", "finished"  # stamps that no picture has
 
 
 class Journal:
     """Records as lines of JSON, each with the stamp of its picture, below a line that says what decides them.
 
     A line is written whole and at once, so that whatever kills the run costs the records of pictures on their way, and
-    at most half a line, which the next run cuts off. A picture whose name and stamp are there is not scored again; one
-    that changed, or whose stamp nobody knows and that failed, is, and its new record replaces the old one. At the end
-    records stand of the pictures that were named in the last run, as if it had been the only one.
+    at most half a line, which the next run cuts off; a line that makes no sense counts for nothing. A picture whose
+    name and stamp are there is not scored again; one that changed, or whose stamp nobody knows and that failed, is, and
+    its new record replaces the old one. Records of pictures that are not named any more stay unless they failed.
+
+    A journal may go on with an output that is finished, whose records stay where they are. They have no stamps: one
+    stands unless it failed, or a file that decides it is newer than the output.
 
     Args:
         file: of the journal.
         settings: what decides a record besides the picture, JSON-able; must be those of the run that is gone on with.
+        columns: of the records.
         resume: go on with a journal that is there.
         retry_failed: score pictures that failed again, though they have not changed.
-        stamp: of a picture: what tells whether it has changed.
+        beside: the file that decides the record of a picture besides the picture itself.
+        finished: the output, if it is there and `resume`.
 
     Attributes:
+        finished: the output that this goes on with, None where it goes on with none.
         resumed: records that were there and may stand.
         failed: records with an error that `rows` gave.
+        unnamed: records that `rows` gave of pictures that `unscored` was not given.
 
     Raises:
-        ConfigError: an unfinished run is there and `resume` is False, it was begun with other settings, another
-            process writes it, or it is no journal.
+        ConfigError: an unfinished run is there and `resume` is False, it was begun with other settings or another
+            output, another process writes it, it is no journal, or the output cannot be gone on with.
     """
 
     def __init__(
         self,
         file: Path,
         settings: Mapping[str, Any],
+        columns: Mapping[str, Kind],
         *,
         resume: bool = False,
         retry_failed: bool = False,
-        stamp: Callable[[Picture], str | None] | None = None,
+        beside: Callable[[Picture], Path] | None = None,
+        finished: Finished | None = None,
     ) -> None:
         self.file = file
+        self.finished = finished
+        self._columns = columns
         self._retry_failed = retry_failed
-        self._stamp = stamp or stamp_of
-        self.resumed = self.failed = 0
+        self._beside = beside
+        self.resumed = self.failed = self.unnamed = 0
         self._earlier: dict[bytes, bytes] = {}  # digest of a name → marks of its records that no picture has claimed
         self._outdated: set[bytes] = set()  # names given now, whose unclaimed records are of what they were before
         self._given: deque[str | None] = deque()
-        self._settings = {_HEADER: _VERSION, **settings}
         self._lines = self._earlier_lines = 0
         self._open: BinaryIO = file.open("r+b" if file.exists() else "x+b")
         try:
             _lock(self._open, file)
-            begun = _begun(self._open, file, self._settings, resume)
+            begun = _begun(self._open, file, settings, resume)
             if begun:
-                self._read()
+                self._go_on_after(begun.get(_AFTER))
+        except BaseException:
+            self._open.close()
+            raise
+        try:
+            if begun:
+                self._cut_torn_line()
             else:  # nothing is there, or what a run left that was killed before its first picture
                 self._open.seek(0)
                 self._open.truncate()
-                self._append(self._settings)
+                self._append({_HEADER: _VERSION, _AFTER: finished and finished.state, **settings})
+            self._note_earlier()
         except BaseException:
-            self._open.close()
+            self.close(keep=True)
             raise
 
     def unscored(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """Those that need a record; `write` expects the records of just these, in this order."""
         for picture in pictures:
-            name, stamp = name_of(picture), self._stamp(picture)
-            if not self._is_done(name, stamp):
+            stamp = self._stamp(picture)
+            if not self._is_done(picture, stamp):
                 self._given.append(stamp)
                 yield picture
 
     def write(self, record: Assessment) -> None:
-        """Add the record of the next picture."""
+        """Add the record of the next picture.
+
+        Raises:
+            ConfigError: the disk is full, or broken.
+        """
         self._append({**record.as_dict(), _STAMP: self._given.popleft()})
         self._lines += 1
 
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether a finished output holds all there is."""
+        return self.finished is not None and not self._lines
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """All records that stand, in the order in which they were written; `unscored` has given all pictures."""
-        self._open.seek(0)
-        self._open.readline()
-        self.failed = 0
+        self.failed = self.unnamed = 0
         unclaimed = dict(self._earlier)
-        for number, line in enumerate(self._open):
-            row = json.loads(line)
-            stamp = row.pop(_STAMP)
-            if number < self._earlier_lines:
-                mark = self._mark(stamp, row["error"])
-                if _take(unclaimed, brief_digest(row["path"]), mark):
+        for row, stamp, number in self._written():
+            if number < self._earlier_lines and _take(unclaimed, _key(row["path"]), self._mark(stamp, row["error"])):
+                if row["error"] is not None or _key(row["path"]) in self._outdated:
                     continue
+                self.unnamed += 1
             self.failed += row["error"] is not None
             yield row
-
-    @property
-    def unnamed(self) -> int:
-        """Earlier records whose pictures `unscored` was not given: `rows` leaves them out."""
-        marks = sum(len(marks) for name, marks in self._earlier.items() if name not in self._outdated)
-        return marks // DIGEST_BYTES
 
     def close(self, *, keep: bool) -> None:
         """End; remove the file unless it is kept and holds records."""
         if not keep or not self._lines:
             self.file.unlink(missing_ok=True)
-        self._open.close()
+        with contextlib.suppress(OSError):  # of what is left to write where a disk is full
+            self._open.close()
 
-    def _is_done(self, name: str, stamp: str | None) -> bool:
-        key = brief_digest(name)
+    def _stamp(self, picture: Picture) -> str | None:
+        """Changes where the picture does, or what decides its record besides; None where that is not known."""
+        own = stamp_of(picture)
+        return own if own is None or self._beside is None else f"{own} against {stamp_of(str(self._beside(picture)))}"
+
+    def _is_done(self, picture: Picture, stamp: str | None) -> bool:
+        key = _key(name_of(picture))
         done = _take(self._earlier, key, _digest(stamp))  # of a picture that is named twice each record counts once
+        if not done and self.finished is not None and not self._is_newer(picture, self.finished.time_ns):
+            done = _take(self._earlier, key, _digest(_FINISHED))
         (self._outdated.add if key in self._earlier else self._outdated.discard)(key)
         return done
 
-    def _read(self) -> None:
+    def _is_newer(self, picture: Picture, time_ns: int) -> bool:
+        """Whether a file that decides a record is newer, or gone; of members of archives and addresses nobody knows."""
+        files = [] if isinstance(picture, Source) else [picture]
+        files += [str(self._beside(picture))] if self._beside else []
+        try:
+            return any(os.stat(file).st_mtime_ns > time_ns for file in files)  # noqa: PTH116 - for millions of names
+        except (OSError, ValueError):
+            return True
+
+    def _go_on_after(self, state: object) -> None:
+        """Check that the output is the one that the journal was begun after, if it was begun after one."""
+        if state is None:
+            self.finished = None  # to be replaced
+        elif self.finished is None or self.finished.state != state:
+            raise ConfigError(
+                f"{self.file} goes on with an output that has changed since or is gone; put it back, or delete both"
+            )
+
+    def _cut_torn_line(self) -> None:
+        """Cut off what was being written when the run was killed, and count the lines before it."""
         end = self._open.tell()
         for line in self._open:
-            try:
-                row = json.loads(line)
-                name, stamp, error = row["path"], row[_STAMP], row["error"]
-            except (ValueError, KeyError, TypeError):
-                break  # the line that was being written when the run was killed
             if not line.endswith(b"\n"):
                 break
             end += len(line)
             self._lines += 1
-            self.resumed += error is None or not self._retry_failed
-            key = brief_digest(name)
-            self._earlier[key] = self._earlier.get(key, b"") + self._mark(stamp, error)
-        self._open.seek(end)
-        self._open.truncate()
+        self._open.truncate(end)
         self._earlier_lines = self._lines
+
+    def _note_earlier(self) -> None:
+        for row, stamp, _ in self._written():
+            key, mark = _key(row["path"]), self._mark(stamp, row["error"])
+            self._earlier[key] = self._earlier.get(key, b"") + mark
+            self.resumed += mark != _digest(_AGAIN)
+        self._open.seek(0, os.SEEK_END)
+
+    def _written(self) -> Iterator[tuple[dict[str, Any], str | None, int]]:
+        """Each record that makes sense, its stamp, and the number of its line: −1 in the finished output."""
+        for row in self.finished.rows() if self.finished else ():
+            yield row, None if row["error"] is not None else _FINISHED, -1
+        self._open.seek(0)
+        self._open.readline()
+        for number, line in enumerate(self._open):
+            row = _parsed(line)
+            record, stamp = as_record(row, self._columns), row.get(_STAMP)
+            if record is not None and (stamp is None or isinstance(stamp, str)):
+                yield record, stamp, number
 
     def _mark(self, stamp: str | None, error: str | None) -> bytes:
         """By which a record is found again: the digest of its stamp; of none where it is to be tried once more."""
@@ -152,8 +207,14 @@ class Journal:
         return _digest(_AGAIN if passing and error is not None else stamp)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        self._open.write(json.dumps(line, allow_nan=False).encode() + b"\n")  # ASCII: names may be no UTF-8
-        self._open.flush()
+        try:
+            self._open.write(json.dumps(line, allow_nan=False).encode() + b"\n")  # ASCII: names may be no UTF-8
+            self._open.flush()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.file}: cannot be written ({error.strerror}); what was scored is kept: make room, then go on "
+                "with --resume"
+            ) from None
 
 
 def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
@@ -164,21 +225,19 @@ def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = Fal
             _begun(opened, file, settings, resume)
 
 
-def _begun(opened: BinaryIO, file: Path, settings: Mapping[str, Any], resume: bool) -> bool:
-    """Whether a file holds records that can be gone on with; it is read up to the first of them."""
+def _begun(opened: BinaryIO, file: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
+    """The first line of a file that holds records that can be gone on with; it is read up to these."""
     header = opened.readline()
     if not header:
-        return False
-    try:
-        begun = json.loads(header)
-        version = begun[_HEADER]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{file} is in the way and no unfinished run of this vlqa; delete it") from None
+        return None
+    begun = _parsed(header)
+    if _HEADER not in begun:
+        raise ConfigError(f"{file} is in the way and no unfinished run of this vlqa; delete it")
     if opened.tell() == file.stat().st_size:
-        return False
+        return None
     if not resume:
         raise ConfigError(f"{file} holds an unfinished run; go on with it by --resume, or delete it")
-    if version != _VERSION:
+    if begun[_HEADER] != _VERSION:
         raise ConfigError(f"{file} is of another version of vlqa; finish it with that, or delete it")
     for name, value in settings.items():
         if begun.get(name) != value:
@@ -186,7 +245,7 @@ def _begun(opened: BinaryIO, file: Path, settings: Mapping[str, Any], resume: bo
                 f"{file} was begun with another {name} ({_short(begun.get(name))}, now {_short(value)}); "
                 "finish it with that, or delete it"
             )
-    return True
+    return begun
 
 
 def stamp_of(picture: Picture) -> str | None:
@@ -198,6 +257,19 @@ def stamp_of(picture: Picture) -> str | None:
     except (OSError, ValueError):
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """The object in a line, an empty one where it makes no sense."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _key(name: str) -> bytes:
+    return brief_digest(as_parquet(name))  # as outputs hold a name that is no UTF-8
 
 
 def _digest(stamp: str | None) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from PIL import Image
+
 from vlqa.apps.pictures import file_name, name_of
 from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.errors import ConfigError, MissingExtraError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+_SOFTWARE = "vlqa"  # what a map says it was made by
 _LONGEST = 200  # bytes of a name, which in an archive or an address may be longer than that of a file
 
 
@@ -82,12 +85,19 @@ class MapWriter:
         """Map of the picture of a record; None of one that failed; of two with the same name the second gets a number.
 
         From the record's own patches where it has any, else from windows.
+
+        Raises:
+            ConfigError: a file that is no map is in the way.
+            ImageDecodeError: the picture cannot be decoded any more.
         """
         from matplotlib import pyplot
 
         image, name = self._image(record.path), _next(self._names, record.path)
         if record.error is not None or record.path is None or image is None:
             return None
+        path = self.folder / f"{name or self._name(record.path)}.png"
+        if path.exists() and not _is_map(path):
+            raise ConfigError(f"{path} is in the way and no map; name another --map")
         pixels = decode(image, max_pixels=self.predictor.reading.get("max_image_pixels", MAX_PIXELS))
         if isinstance(record, Explanation) and record.patches is not None:
             values = painted(record.patches, pixels)
@@ -102,8 +112,7 @@ class MapWriter:
         for axis in axes:
             axis.set_axis_off()
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
-        path = self.folder / f"{name or self._name(record.path)}.png"
-        figure.savefig(path, dpi=100)
+        figure.savefig(path, dpi=100, metadata={"Software": _SOFTWARE})
         pyplot.close(figure)
         return path
 
@@ -124,6 +133,14 @@ class MapWriter:
             name = f"{stem}_{number}"
         self._taken.add(name)
         return name
+
+
+def _is_map(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get("Software") == _SOFTWARE
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def _next(queues: dict[str, deque[Value]], name: str | None) -> Value | None:

@@ -101,7 +101,9 @@ class _Told(ProgressColumn):
 
 
 @contextlib.contextmanager
-def counted(what: str, *, inputs: Sequence[str] = (), total: int | None = None, known: int = 0) -> Iterator[Tally]:
+def counted(
+    what: str, *, inputs: Sequence[str] = (), total: int | None = None, known: int = 0, shown: bool = True
+) -> Iterator[Tally]:
     """A tally to call after each image; shown on a terminal only.
 
     Args:
@@ -109,8 +111,10 @@ def counted(what: str, *, inputs: Sequence[str] = (), total: int | None = None, 
         inputs: of a command; their pictures are counted meanwhile, for the time that is left.
         total: number of pictures, where it is known.
         known: see `Tally`.
+        shown: False where something else is on the terminal.
     """
-    tally, shown, end = Tally(total, known), sys.stderr.isatty(), threading.Event()
+    tally, end = Tally(total, known), threading.Event()
+    shown = shown and sys.stderr.isatty()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), _Told(tally), TimeElapsedColumn())
     if shown and inputs:
         threading.Thread(target=_count, args=(inputs, tally, end), name="vlqa-count", daemon=True).start()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from vlqa.apps.journal import Journal, check_journal, stamp_of
+from vlqa.apps.columns import Kind, as_csv, as_parquet, columns_of, parquet_schema
+from vlqa.apps.finished import Finished, check_is_ours
+from vlqa.apps.journal import Journal, check_journal
 from vlqa.artifacts import atomic_write, check_writable
+from vlqa.data.complaints import one_line
 from vlqa.errors import ConfigError
-from vlqa.types import Assessment, Patch
+from vlqa.types import Assessment
 
 if TYPE_CHECKING:
     from vlqa.data.sources.find import Picture
@@ -29,12 +31,14 @@ class Output:
     """Where records go.
 
     Attributes:
-        resumed: records that were there: none.
-        unnamed: of these, without a picture that is named now: none.
         failed: records with an error.
+        resumed: records that were there: none.
+        unnamed: of these, of pictures that are not named now: none.
+        finished: an output that was there: none.
     """
 
     resumed = unnamed = 0
+    finished = None
 
     def __init__(self, write: Write) -> None:
         self.failed = 0
@@ -60,57 +64,73 @@ def open_output(
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     retry_failed: bool = False,
-    stamp: Callable[[Picture], str | None] = stamp_of,
+    beside: Callable[[Picture], Path] | None = None,
 ) -> Iterator[Output | Journal]:
     """Where the records of a run go.
 
     What a file shall hold is collected in a `Journal`, `<output>.partial`, and written when all records are there;
-    after a broken run the journal stays, and `resume` goes on with it. A pipe or a device is written directly.
+    after a broken run the journal stays, and `resume` goes on with it, or with an output that is finished, which stays
+    as it is where nothing is to be added. A pipe or a device is written directly.
 
     Args:
         format: "table", "jsonl", "csv" or "parquet".
         output: file, or None for standard output.
         scale: of the predictor, for the heading of a table.
         record: what is written, an `Assessment` or an `Explanation`, whose fields are the columns.
-        settings: what decides a record besides the picture; see `Journal`.
-        resume: go on with a broken run.
+        settings: what decides a record besides the picture, as "model", its digest; see `Journal`.
+        resume: go on with an earlier run.
         retry_failed: see `Journal`.
-        stamp: see `Journal`.
+        beside: see `Journal`.
 
     Raises:
-        ConfigError: the file cannot be written, or there is a journal that cannot be gone on with.
+        ConfigError: the file cannot be written, or there is a journal or an output that cannot be gone on with.
     """
-    fields = [field.name for field in dataclasses.fields(record)]
+    settings = settings or {}
+    columns = columns_of(record)
     if output is None:
-        with _writer(format, sys.stdout, scale, fields) as write:
+        with _writer(format, sys.stdout, scale, columns) as write:
             yield Output(write)
         return
     try:
         if _is_device(output):
-            with output.open("wb") as device, _writer(format, device, scale, fields) as write:
+            with output.open("wb") as device, _writer(format, device, scale, columns) as write:
                 yield Output(write)
             return
         target = output.resolve()  # through links, which stay
         target.parent.mkdir(parents=True, exist_ok=True)
-        journal = Journal(journal_of(target), settings or {}, resume=resume, retry_failed=retry_failed, stamp=stamp)
+        there = resume and target.exists() and target.stat().st_size > 0
+        finished = Finished(target, format, columns, settings.get("model", "")) if there else None
+        journal = Journal(
+            journal_of(target),
+            settings,
+            columns,
+            resume=resume,
+            retry_failed=retry_failed,
+            beside=beside,
+            finished=finished,
+        )
     except OSError as error:
         raise _unwritable(output, error) from None
     try:
         yield journal
-        with atomic_write(target) as file, _writer(format, file, scale, fields) as write:
-            for row in journal.rows():
-                write(row)
+        if not journal.adds_nothing:
+            _write(target, format, scale, columns, journal)
     except BaseException:
         journal.close(keep=True)
         raise
     journal.close(keep=False)
 
 
-def check_output(output: Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
-    """Raise what `open_output` would, as far as it can be told before a model is loaded."""
+def check_output(output: Path, format: str, settings: Mapping[str, Any], *, resume: bool = False) -> None:
+    """Raise what `open_output` would, as far as it can be told before a model is loaded.
+
+    Raises:
+        ConfigError: so does it where a file is there that no `vlqa score` wrote: a picture, a list, another table.
+    """
     try:
         if not _is_device(output):
             check_writable(output.resolve().parent)
+            check_is_ours(output, format)
             check_journal(journal_of(output), settings, resume=resume)
     except OSError as error:
         raise _unwritable(output, error) from None
@@ -131,18 +151,37 @@ def _unwritable(output: Path, error: OSError) -> ConfigError:
     return ConfigError(f"--output {output}: cannot be written ({error.strerror}); name another place")
 
 
+def _write(
+    target: Path, format: str, scale: tuple[float, float], columns: Mapping[str, Kind], journal: Journal
+) -> None:
+    """Write what a journal holds as a whole file.
+
+    Raises:
+        ConfigError: it cannot be written; the journal stays.
+    """
+    try:
+        with atomic_write(target) as file, _writer(format, file, scale, columns) as write:
+            for row in journal.rows():
+                write(row)
+    except OSError as error:
+        raise ConfigError(
+            f"{target}: cannot be written ({error.strerror or error}); all records are kept in {journal.file}: make "
+            "room, then finish with --resume"
+        ) from None
+
+
 @contextlib.contextmanager
-def _writer(format: str, file: IO[Any], scale: tuple[float, float], fields: Sequence[str]) -> Iterator[Write]:
+def _writer(format: str, file: IO[Any], scale: tuple[float, float], columns: Mapping[str, Kind]) -> Iterator[Write]:
     """A function that writes one record as a row, to a binary file or a stream of text."""
     if format == "parquet":
-        with _parquet(file, fields) as write:
+        with _parquet(file, columns) as write:
             yield write
         return
     given = hasattr(file, "encoding")
     text: Any = file if given else io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
-    writers = {"table": lambda: _table(text, scale), "csv": lambda: _csv(text, fields)}
+    writers = {"table": lambda: _table(text, scale), "csv": lambda: _csv(text, columns)}
     try:
-        with writers.get(format, lambda: _json_lines(text, fields))() as write:
+        with writers.get(format, lambda: _json_lines(text, columns))() as write:
             yield write
     finally:
         text.flush()
@@ -151,47 +190,33 @@ def _writer(format: str, file: IO[Any], scale: tuple[float, float], fields: Sequ
 
 
 @contextlib.contextmanager
-def _json_lines(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
+def _json_lines(file: IO[str], columns: Iterable[str]) -> Iterator[Write]:
     def write(record: Mapping[str, Any]) -> None:
         # names that are no UTF-8 hold lone surrogates, which the stream writes as the JSON escape \udcXX
-        file.write(json.dumps({name: record[name] for name in fields}, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(json.dumps({name: record[name] for name in columns}, ensure_ascii=False, allow_nan=False) + "\n")
         file.flush()
 
     yield write
 
 
 @contextlib.contextmanager
-def _csv(file: IO[str], fields: Sequence[str]) -> Iterator[Write]:
-    writer = csv.DictWriter(file, fields, lineterminator="\n")
+def _csv(file: IO[str], columns: Iterable[str]) -> Iterator[Write]:
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
     writer.writeheader()
 
     def write(record: Mapping[str, Any]) -> None:
-        row = {name: record[name] for name in fields}
-        writer.writerow(
-            {
-                name: json.dumps(value) if isinstance(value, dict | tuple | list) else value
-                for name, value in row.items()
-            }
-        )
+        writer.writerow({name: as_csv(record[name]) for name in columns})
         file.flush()
 
     yield write
 
 
 @contextlib.contextmanager
-def _parquet(file: IO[bytes], fields: Sequence[str]) -> Iterator[Write]:
+def _parquet(file: IO[bytes], columns: Mapping[str, Kind]) -> Iterator[Write]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    probabilities = pa.map_(pa.string(), pa.float64())
-    kinds: dict[str, Any] = dict.fromkeys(fields, pa.string())
-    kinds |= dict.fromkeys(("quality", "raw", "high", "low"), pa.float64())
-    kinds |= dict.fromkeys((name for name in fields if name.endswith("_probabilities")), probabilities)
-    kinds |= dict.fromkeys((name for name in ("attributes", "shares") if name in fields), probabilities)
-    if "patches" in fields:
-        kinds["patches"] = pa.list_(pa.struct({field.name: pa.float64() for field in dataclasses.fields(Patch)}))
-    kinds |= {"interval": pa.list_(pa.float64(), 2), "out_of_distribution": pa.bool_()}
-    schema = pa.schema(list(kinds.items()))
+    schema = parquet_schema(columns)
     rows: list[dict[str, Any]] = []
     with pq.ParquetWriter(file, schema) as writer:
 
@@ -200,13 +225,7 @@ def _parquet(file: IO[bytes], fields: Sequence[str]) -> Iterator[Write]:
             rows.clear()
 
         def write(record: Mapping[str, Any]) -> None:
-            row = {name: record[name] for name in fields}
-            for name, value in row.items():
-                if isinstance(value, str):  # Parquet strings are UTF-8, file names need not be
-                    row[name] = value.encode("utf-8", "backslashreplace").decode()
-                elif isinstance(value, dict):
-                    row[name] = list(value.items())
-            rows.append(row)
+            rows.append({name: as_parquet(record[name]) for name in columns})
             if len(rows) == _PARQUET_ROWS:
                 flush()
 
@@ -228,9 +247,9 @@ def _table(file: IO[str], scale: tuple[float, float]) -> Iterator[Write]:
     table.add_column("distortion")
 
     def write(record: Mapping[str, Any]) -> None:
-        path = Text(record["path"] or "")
+        path = Text(one_line(record["path"] or ""))
         if record["error"] is not None:
-            table.add_row(path, "", "", Text(record["error"], style="red", overflow="fold"), "")
+            table.add_row(path, "", "", Text(one_line(record["error"]), style="red", overflow="fold"), "")
             return
         table.add_row(
             path,

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlqa.apps.journal import stamp_of
 from vlqa.apps.pictures import file_name
 from vlqa.errors import ConfigError
 from vlqa.predictors.regression import RegressionPredictor
@@ -36,11 +35,6 @@ class References:
     def of(self, picture: Picture) -> Path:
         """Path of the reference of a picture, which need not be there."""
         return self.place / file_name(picture) if self._is_folder else self.place
-
-    def stamp(self, picture: Picture) -> str | None:
-        """Changes where the picture or its reference does; None where that is not known."""
-        own = stamp_of(picture)
-        return None if own is None else f"{own} against {stamp_of(str(self.of(picture)))}"
 
     def compared(self, predictor: ImagePredictor, pictures: Iterable[Picture]) -> Iterator[Assessment]:
         """The records of pictures.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from typing import Any
@@ -26,7 +27,7 @@ from vlqa.errors import VLQAError
 from vlqa.machine import usable_cores
 
 WRONG_USE = 2
-_INTERRUPTED = 130  # what shells report for Ctrl-C
+_SHOW_CURSOR = "\x1b[?25h"
 
 app = typer.Typer(
     name="vlqa",
@@ -53,6 +54,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
     _open_standard_streams()
+    _end_on_signals()
     _share_cores()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
@@ -71,7 +73,28 @@ def main() -> None:
         typer.echo(f"error: {where}{error.strerror or error}", err=True)
         sys.exit(WRONG_USE)
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(_status_of(signal.SIGINT))
+
+
+def _end_on_signals() -> None:
+    """Let Ctrl-C and `kill` end a run in order, its records kept; a second of them at once."""
+
+    def end(number: int, _: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, end_at_once)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(_status_of(number))
+
+    def end_at_once(number: int, _: object) -> None:
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
+        os._exit(_status_of(number))
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, end)
+
+
+def _status_of(number: int) -> int:
+    return 128 + number  # as shells report a signal
 
 
 def _share_cores() -> None:

@@ -15,7 +15,10 @@ from vlqa.errors import ConfigError, VLQAError
 from vlqa.types import Assessment, Explanation
 
 if TYPE_CHECKING:
-    from vlqa.apps.finished import Finished
+    from collections.abc import Iterator
+
+    from vlqa.apps.journal import Journal
+    from vlqa.apps.records import Output
 
 SOME_FAILED = 1
 
@@ -94,8 +97,8 @@ def score(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a run into --output that was killed: what has a record, be it an error, is not scored "
-            "again unless it changed. Records of pictures that are not named any more are left out.",
+            help="Go on with a run into --output, killed or finished: what has a record is not scored again unless it "
+            "changed, what failed in a finished one is. Records of pictures that are not named any more stay.",
         ),
     ] = False,
     retry_failed: Annotated[
@@ -140,12 +143,10 @@ def score(
     explain = explain or attributes is not None
     chosen = _format(format, output, explain)
     from vlqa import PromptSet, load
-    from vlqa.apps.finished import check_holds
-    from vlqa.apps.journal import stamp_of
     from vlqa.apps.maps import MapWriter
     from vlqa.apps.pictures import at_least_one, find_pictures
     from vlqa.apps.progress import counted, print_profile
-    from vlqa.apps.records import check_output, journal_of, open_output
+    from vlqa.apps.records import check_output, open_output
     from vlqa.apps.references import References
     from vlqa.data.complaints import named
     from vlqa.fewshot.rescore import rescore
@@ -165,10 +166,6 @@ def score(
         raise ConfigError(f"{what} needs the pictures, not their features; leave {what} or --features out")
     pictures = at_least_one(find_pictures(paths, max_image_pixels))
     references = None if reference is None else References(reference)
-    finished = None
-    if resume and output is not None and output.is_file() and not journal_of(output).exists():
-        of = references.of if references else None
-        finished = check_holds(output, chosen.value, pictures, retry_failed=retry_failed, reference_of=of)
     settings = {
         "precision": precision.value,
         "explain": explain,
@@ -178,8 +175,8 @@ def score(
         "max_image_pixels": max_image_pixels,
         "fast_decode": fast_decode,
     }
-    if output is not None and finished is None:
-        check_output(output, settings, resume=resume)  # before the model is loaded
+    if output is not None:
+        check_output(output, chosen.value, settings, resume=resume)  # before the model is loaded
     given = {"pristine": pristine, "adapter": adapter, "decode_timeout": decode_timeout}
     own = {name: value for name, value in given.items() if value is not None}
     predictor = load(
@@ -195,21 +192,18 @@ def score(
         isolate=isolate,
         **own,
     )
-    if finished is not None:
-        finished.check_model(predictor)
-        _tell_complete(finished)
-        return
     draw = None if maps is None else MapWriter(maps, predictor)
     store = None if features is None else FeatureStore(features)
     kind = Explanation if explain else Assessment
     settings["model"] = predictor.digest
-    stamp = references.stamp if references else stamp_of
-    how: Any = {"settings": settings, "resume": resume, "retry_failed": retry_failed, "stamp": stamp}
+    beside = references.of if references else None
+    how: Any = {"settings": settings, "resume": resume, "retry_failed": retry_failed, "beside": beside}
     failed = 0
     with (
+        _interruption_told(output),
         profiled() if profile else contextlib.nullcontext() as spent,
         open_output(chosen.value, output, predictor.scale, kind, **how) as out,
-        counted("scoring", inputs=paths, known=out.resumed) as count,
+        counted("scoring", inputs=paths, known=out.resumed, shown=_has_room(chosen, output)) as count,
     ):
         unscored = count.begun(out.unscored(pictures if draw is None else draw.naming(pictures)))
         if draw is not None:
@@ -234,23 +228,40 @@ def score(
     if spent is not None:
         print_profile(spent)
     if resume:
-        typer.echo(f"{out.resumed} records were there already", err=True)
-    if out.unnamed:
-        typer.echo(f"{out.unnamed} earlier records are left out: their pictures are not named any more", err=True)
+        _tell_resumed(out, output)
     if out.failed:
         raise typer.Exit(SOME_FAILED)
 
 
-def _tell_complete(finished: Finished) -> None:
-    known = f" with {finished.failed} failed" if finished.failed else ""
-    told = "by its names, times of change and model" if finished.digests else "as far as a table tells"
-    typer.echo(
-        f"{finished.output} is complete{known}, {told}; options such as --precision are not compared. "
-        "To score again, delete it or leave --resume out",
-        err=True,
-    )
-    if finished.failed:
-        raise typer.Exit(SOME_FAILED)
+def _has_room(format: Format, output: Path | None) -> bool:
+    """Whether a line of progress does not mix with records."""
+    return output is not None or format is Format.TABLE or not sys.stdout.isatty()
+
+
+@contextlib.contextmanager
+def _interruption_told(output: Path | None) -> Iterator[None]:
+    """Tell of an interrupted run where its records are."""
+    from vlqa.apps.records import journal_of
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if output is not None and journal_of(output).exists():
+            typer.echo(f"interrupted; what was scored is in {journal_of(output)}: go on with --resume", err=True)
+        raise
+
+
+def _tell_resumed(out: Output | Journal, output: Path | None) -> None:
+    typer.echo(f"{out.resumed} records were there already", err=True)
+    if out.unnamed:
+        typer.echo(f"{out.unnamed} of them are of pictures that are not named now; they stay", err=True)
+    if out.finished is not None:
+        done = "was complete" if out.adds_nothing else "was gone on with"
+        typer.echo(
+            f"{output} {done}: its records were compared by name, time of change and model, not by options such as "
+            "--precision, which it does not hold; delete it to score all again",
+            err=True,
+        )
 
 
 def _format(format: Format | None, output: Path | None, explain: bool) -> Format:
