@@ -125,7 +125,9 @@ def _measure(case: Case, sides: _Sides, paths: list[str], rounds: int) -> dict[s
                 times[side].append(workers[side].score(paths)[1])
         return {
             "first": first,
-            "later": {side: _size(workers[side]) for side in names},
+            "later": {
+                side: _size(workers[side]) | {"without_imports_s": workers[side].build_again()} for side in names
+            },
             "ms": {side: [1000 * seconds for seconds in times[side]] for side in names},
             "ratio": {side: _ratio(times["peer"], times[side]) for side in case.sides},
             "largest_difference": {
@@ -186,16 +188,16 @@ def _print_case(name: str, case: dict[str, Any]) -> None:
             f" ({ratio['lowest']:.2f}–{ratio['highest']:.2f})   {_goal(ratio['median'], target.ratio.get(side)):<22}"
             + ("" if difference is None else f"scores differ by {difference:.0e} at most")
         )
-    first, later = case["first"], case["later"]
-    for what, figures, seconds, mib in (
-        ("first set-up and picture", first, *(target.first or (None, None))),
-        ("set-up from then on", later, target.later_s, target.peak_mib),
+    first, later = ({side: case[run][side] for side in ("fp32", "peer")} for run in ("first", "later"))
+    for what, runs, figure, unit, most in (
+        ("first set-up", first, "setup_s", "s", target.first and target.first[0]),
+        ("peak with a picture", first, "peak_mib", "MiB", target.first and target.first[1]),
+        ("set-up from then on", later, "setup_s", "s", None),
+        ("the same without imports", later, "without_imports_s", "s", target.later_s),
+        ("peak", later, "peak_mib", "MiB", target.peak_mib),
     ):
-        ours, theirs = figures["fp32"], figures["peer"]
-        print(
-            f"  {what:<26}{ours['setup_s']:>5.1f} s (peer {theirs['setup_s']:.1f}){_limit(ours['setup_s'], seconds)}"
-            f"   peak {ours['peak_mib']:.0f} MiB (peer {theirs['peak_mib']:.0f}){_limit(ours['peak_mib'], mib)}"
-        )
+        ours, theirs = (f"{runs[side][figure]:.{0 if unit == 'MiB' else 1}f}" for side in ("fp32", "peer"))
+        print(f"  {what:<26}{ours:>6} {unit} (peer {theirs}){_limit(runs['fp32'][figure], most)}")
 
 
 def _goal(ratio: float, least: float | None) -> str:

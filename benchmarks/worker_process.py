@@ -45,6 +45,10 @@ class Worker:
         answer = self._ask({"score": list(paths)})
         return answer["scores"], answer["seconds"] / len(paths)
 
+    def build_again(self) -> float:
+        """Seconds of a second set-up, without imports."""
+        return self._ask({"build": True})["seconds"]
+
     def peak_mib(self) -> float:
         """Peak resident memory so far."""
         return self._ask({"memory": True})["peak_mib"]

@@ -1,7 +1,8 @@
 """How a worker of throughput.py answers: lines of JSON in, lines of JSON out. No import beyond the standard library.
 
-A first line tells the seconds of the set-up, the versions and the threads. Then {"score": [path, …]} is answered by
-{"scores": […], "seconds": …} and {"memory": true} by {"peak_mib": …}.
+A first line tells the seconds of the set-up, imports included, the versions and the threads. Then
+{"score": [path, …]} is answered by {"scores": […], "seconds": …}, {"memory": true} by {"peak_mib": …}, and
+{"build": true} by {"seconds": …} of a second set-up in the same process, for which all is imported.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def answer(build: Callable[[], Score], packages: Sequence[str]) -> None:
             started = time.perf_counter()
             scores = [float(value) for value in score(request["score"])]
             tell(scores=scores, seconds=time.perf_counter() - started)
+        elif "build" in request:
+            del score  # no two models at once
+            started = time.perf_counter()
+            with contextlib.redirect_stdout(sys.stderr):
+                score = build()
+            tell(seconds=time.perf_counter() - started)
         else:
             tell(peak_mib=_peak_mib())
 

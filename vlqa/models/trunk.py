@@ -7,9 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import timm
 import torch
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -86,6 +84,8 @@ class ResNetTrunk(Trunk):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        import torchvision  # a second and more, which the bundled default's own trunk does without
+
         net = torchvision.models.get_model(name, weights=None)
         self.width = net.fc.in_features
         self.widths = (self.width,)
@@ -120,6 +120,8 @@ class TimmTrunk(Trunk):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        import timm
+
         if not timm.is_model(name):
             raise ConfigError(f"timm has no backbone {name!r}; timm.list_models() names them")
         options: dict[str, Any] = {"pretrained": False, "num_classes": 0}

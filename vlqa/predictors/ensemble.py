@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
-from scipy.optimize import nnls
 from torch import Tensor
 
 from vlqa import artifacts
@@ -84,6 +83,8 @@ class EnsemblePredictor(ImagePredictor):
         known = np.isfinite(np.column_stack([scores, opinions])).all(axis=1)
         if known.sum() < 3:
             raise ConfigError(f"{known.sum()} scored and rated pictures are too few to weigh two views; give 3 or more")
+        from scipy.optimize import nnls
+
         middle = scores[known].mean(axis=0)
         centred = scores[known] - middle
         centred[:, np.ptp(centred, axis=0) < 1e-9 * np.maximum(1, np.abs(middle))] = 0  # one value for all: rounding

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -20,13 +22,14 @@ from vlqa.apps.cli.fit import fit
 from vlqa.apps.cli.models import models
 from vlqa.apps.cli.pristine import pristine
 from vlqa.apps.cli.prompts import app as prompts_app
-from vlqa.apps.cli.score import score
+from vlqa.apps.cli.score import SOME_FAILED, score
 from vlqa.apps.cli.select import select
 from vlqa.apps.cli.train import train
 from vlqa.errors import VLQAError
 from vlqa.machine import usable_cores
 
 WRONG_USE = 2
+_NEW_OBJECTS = 50_000  # between two collections: importing torch makes many, which all stay
 _SHOW_CURSOR = "\x1b[?25h"
 
 app = typer.Typer(
@@ -53,6 +56,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 
 def main() -> None:
     """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
+    gc.set_threshold(_NEW_OBJECTS)
     _open_standard_streams()
     _end_on_signals()
     _share_cores()
@@ -60,20 +64,39 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    _leave(_run())
+
+
+def _run() -> int:
+    """Run the command; its status."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except VLQAError as error:
         typer.echo(f"error: {_one_line(error)}", err=True)
-        sys.exit(WRONG_USE)
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return SOME_FAILED
     except OSError as error:  # a folder that cannot be made, a disk that is full
         where = "" if error.filename is None else f"{error.filename}: "
         typer.echo(f"error: {where}{error.strerror or error}", err=True)
-        sys.exit(WRONG_USE)
     except KeyboardInterrupt:
-        sys.exit(_status_of(signal.SIGINT))
+        return _status_of(signal.SIGINT)
+    return WRONG_USE
+
+
+def _leave(status: int) -> NoReturn:
+    """End now: to take all of torch apart, as Python does at its end, takes it a second and more."""
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        status = status or SOME_FAILED
+    except OSError as error:
+        typer.echo(f"error: standard output: {error.strerror}", err=True)
+        status = WRONG_USE
+    os._exit(status)
 
 
 def _end_on_signals() -> None:
