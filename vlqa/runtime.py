@@ -93,10 +93,9 @@ _SET_BY_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRES
 def keep_freed_memory() -> None:
     """Let glibc keep the memory of freed tensors for the next ones, instead of asking the kernel for each anew.
 
-    A network on CPUs frees and allocates hundreds of megabytes a batch, whose pages the kernel must clear each time:
-    CLIP's RN50 on 1024×768 px took 1.2 to 1.4 s without and 1.0 s with this, a training step of the small tower 301
-    and 413 ms without and 296 and 270 ms with it. It holds for the whole process; what is free at the end of the heap
-    beyond 1 GiB still goes back. Nothing happens with other C libraries, or where the environment sets glibc's malloc.
+    A network on CPUs frees and allocates hundreds of megabytes a batch, whose pages the kernel must clear each time. It
+    holds for the whole process; what is free at the end of the heap beyond 1 GiB still goes back. Nothing happens with
+    other C libraries, or where the environment sets glibc's malloc.
     """
     if any(name in os.environ for name in _SET_BY_USER):
         return

@@ -149,8 +149,7 @@ def test_version() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom vlqa.apps.cli import main\nsys.argv = ['vlqa', '--help']\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "import sys\nfrom vlqa.apps.cli import run\nsys.argv = ['vlqa', '--help']\nassert run() == 0\n"
         "heavy = {'torch', 'PIL', 'accelerate', 'open_clip', 'scipy', 'sklearn'} & set(sys.modules)\n"
         "print(sorted(heavy), file=sys.stderr)"
     )

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from tests.data.public_sets import WRITERS, write_text
 from vlqa import Manifest
+from vlqa.apps import cli
 from vlqa.apps.cli import app as whole_app
-from vlqa.apps.cli import main
 from vlqa.apps.cli.datasets import app
 from vlqa.data.catalog import SETS
 from vlqa.errors import ConfigError, ManifestError
@@ -84,9 +84,7 @@ def test_wrong_use_is_one_line_and_status_2(
     monkeypatch.chdir(tmp_path)
     assert isinstance(run("check", *arguments).exception, error)
     monkeypatch.setattr(sys, "argv", ["vlqa", "datasets", "check", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
+    assert cli.run() == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("error: ") and captured.err.count("\n") == 1
 

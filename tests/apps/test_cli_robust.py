@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.hostile import write_hostile_files
-from vlqa.apps.cli import _share_cores, main
+from vlqa.apps.cli import _share_cores, run
+from vlqa.apps.cli.score import Format, _has_room
 from vlqa.apps.records import open_output
 from vlqa.types import Assessment
 
@@ -58,6 +62,67 @@ def test_a_table_shows_what_was_scored_before_an_interruption(capsys: pytest.Cap
     assert "a.png" in capsys.readouterr().out
 
 
+def test_a_table_shows_names_that_would_move_the_cursor(tmp_path: Path) -> None:
+    with open_output("table", tmp_path / "table", (1, 5)) as out:
+        for name in out.unscored(["\x1b[31mred\n.png", "\x1b]0;title\x07.png"]):
+            out.write(replace(RECORD, path=str(name), error="no \x1b[2J" if "red" in str(name) else None))
+    shown = (tmp_path / "table").read_text()
+    assert "\x1b" not in shown and "\\x1b[31mred\\n.png" in shown and len(shown.splitlines()) == 3
+
+
+def test_progress_does_not_mix_with_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert not _has_room(Format.JSONL, None)
+    assert _has_room(Format.TABLE, None) and _has_room(Format.JSONL, tmp_path / "out.jsonl")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert _has_room(Format.CSV, None)
+
+
+SLOW = """
+import sys, time
+from vlqa.apps.cli import main
+from vlqa.apps.journal import Journal
+write, close = Journal.write, Journal.close
+
+def slowly(self, record):
+    write(self, record)
+    time.sleep(0.2)
+
+def hangs(self, *, keep):
+    print("closing", file=sys.stderr, flush=True)
+    time.sleep(60)
+
+Journal.write = slowly
+if "--hang" in sys.argv:
+    sys.argv.remove("--hang")
+    Journal.close = hangs
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("hang", [False, True])
+def test_a_signal_ends_a_run_in_order_and_a_second_one_at_once(
+    tiny_model: Path, folder: Path, tmp_path: Path, number: signal.Signals, status: int, hang: bool
+) -> None:
+    output, partial = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
+    for copy in range(60):
+        (folder / f"{copy}.png").write_bytes((folder / "a.png").read_bytes())
+    arguments = ["score", str(folder), "--model", str(tiny_model), "--output", str(output), *["--hang"] * hang]
+    with subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.poll() is None and not (partial.exists() and len(partial.read_bytes().splitlines()) > 2):
+            time.sleep(0.01)
+        process.send_signal(number)
+        if hang:
+            assert process.stderr.readline() == "closing\n"
+            process.send_signal(number)
+        error = process.stderr.read()
+        assert process.wait() == status and "Traceback" not in error
+    assert hang or f"interrupted; what was scored is in {partial}: go on with --resume" in error
+    assert len(partial.read_bytes().splitlines()) > 2
+
+
 @pytest.mark.parametrize("place", ["photo.png/x.png", "/proc/none/x.png"])
 def test_a_place_that_cannot_be_written_is_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
@@ -65,10 +130,9 @@ def test_a_place_that_cannot_be_written_is_one_line(
     monkeypatch.chdir(folder)
     (folder / "photo.png").write_bytes((folder / "a.png").read_bytes())
     monkeypatch.setattr(sys, "argv", ["vlqa", "degrade", "a.png", "--type", "1", "--level", "1", "--output", place])
-    with pytest.raises(SystemExit) as left:
-        main()
+    assert run() == 2
     error = capsys.readouterr().err
-    assert left.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
+    assert error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_closed_streams_do_no_harm(tiny_model: Path, folder: Path, tmp_path: Path) -> None:

@@ -250,6 +250,16 @@ def test_a_map_is_drawn_beside_each_score(score, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["same.png", "same_2.png"]
     with Image.open(tmp_path / "maps" / "same.png") as drawn:
         assert min(drawn.size) > 100
+    for name in ("same.png", "same_2.png"):  # one map may replace another, but nothing else
+        Image.new("RGB", (9, 9)).save(tmp_path / "b" / name)
+    again = score(tmp_path / "a", "--map", tmp_path / "maps")
+    assert again.exit_code == 1 and "no map" not in again.stderr
+    kept = score(tmp_path / "b", "--map", tmp_path / "b")
+    assert (
+        f"warning: no map: {tmp_path / 'b' / 'same.png'}" in kept.stderr and "is in the way and no map" in kept.stderr
+    )
+    with Image.open(tmp_path / "b" / "same.png") as picture:
+        assert picture.size == (9, 9)
     refused = score(tmp_path / "a", "--map", tmp_path / "a" / "broken.png")
     assert isinstance(refused.exception, ConfigError) and "name a folder" in str(refused.exception)
 

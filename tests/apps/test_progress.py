@@ -33,6 +33,13 @@ def told(tally: Tally, count: int, seconds: float, *, failed: int = 0) -> str:
     return shown
 
 
+def test_what_passes_is_counted() -> None:
+    tally = Tally(2, clock=Clock())
+    passing = tally.passing(["a", "b"])
+    assert next(passing) == "a" and tally.new == 0
+    assert list(passing) == ["b"] and tally.new == 2
+
+
 def test_rate_failures_and_time_left() -> None:
     tally = Tally(1000, clock=Clock())
     assert str(tally) == "0 of 1000 images, 0 failed, …"

@@ -45,6 +45,9 @@ class MapWriter:
         folder: created where it is missing.
         predictor: whose scores are shown.
 
+    Attributes:
+        drawn: how many maps were written.
+
     Raises:
         MissingExtraError: matplotlib is not installed.
         ConfigError: a file is in the way.
@@ -61,6 +64,7 @@ class MapWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.predictor = predictor
+        self.drawn = 0
         self._taken: set[str] = set()
         self._names: dict[str, deque[str]] = {}
         self._given: dict[str, deque[_Kept]] = {}
@@ -114,6 +118,7 @@ class MapWriter:
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
         figure.savefig(path, dpi=100, metadata={"Software": _SOFTWARE})
         pyplot.close(figure)
+        self.drawn += 1
         return path
 
     def _image(self, name: str | None) -> ImageLike | None:

@@ -55,7 +55,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def main() -> None:
-    """Entry point of `vlqa`: an error that is the user's to mend is one line on standard error and status 2."""
+    """Entry point of `vlqa`; does not return."""
     gc.set_threshold(_NEW_OBJECTS)
     _open_standard_streams()
     _end_on_signals()
@@ -64,11 +64,11 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
-    _leave(_run())
+    _leave(run())
 
 
-def _run() -> int:
-    """Run the command; its status."""
+def run() -> int:
+    """Run the command; its status. An error that is the user's to mend is one line on standard error and status 2."""
     try:
         app()
     except SystemExit as end:
@@ -124,8 +124,7 @@ def _share_cores() -> None:
     """Settings of OpenMP, which torch computes with, that the environment does not make already.
 
     No more threads than a container's quota keeps running: OpenMP asks the processor only. And threads that wait for
-    each other sleep sooner than usual: on 2 cores with two other jobs, `mini` then takes 0.79 times as long and two
-    thirds of the processor's time, alone as long as ever.
+    each other sleep sooner than usual, which leaves the cores to other jobs and to those of the threads that are late.
     """
     if usable_cores() < (os.cpu_count() or 1):
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))

@@ -28,10 +28,12 @@ def pristine(
       vlqa score photo.jpg --model grepq-low/ --pristine pristine.safetensors
     """  # noqa: D301 (typer keeps the lines after a backspace as they are)
     from vlqa.apps.pictures import find_pictures
+    from vlqa.apps.progress import counted
     from vlqa.hub.statistics import load_blind, write_statistics
     from vlqa.predictors.pristine import pristine_statistics
 
     predictor = load_blind(model, weights=weights, device=device)
-    statistics = pristine_statistics(predictor, find_pictures(paths))
+    with counted("reading", inputs=paths) as count:
+        statistics = pristine_statistics(predictor, count.passing(find_pictures(paths)))
     write_statistics(output, statistics, predictor)
     typer.echo(f"{output}: {statistics.patches} patches, {len(statistics.mean)} features")

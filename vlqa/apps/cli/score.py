@@ -227,6 +227,8 @@ def score(
             count(failed)
     if spent is not None:
         print_profile(spent)
+    if draw is not None:
+        typer.echo(f"{draw.drawn} maps drawn in {maps}", err=True)
     if resume:
         _tell_resumed(out, output)
     if out.failed:
