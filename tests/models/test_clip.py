@@ -295,6 +295,24 @@ def test_coca_equals_open_clip() -> None:
         torch.testing.assert_close(backbone.encode_tokens(tokens), model.encode_text(tokens, normalize=False))
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_attention_pool_needs_no_key_or_value_of_a_cell(dtype: torch.dtype, tolerance: float) -> None:
+    class Adapted(torch.nn.Linear):
+        """A projection that must run, as one with an adapter on it."""
+
+    pool = build_backbone(RESNET, attention_pool_position=False).visual.attnpool
+    for projection in (pool.q_proj, pool.k_proj, pool.v_proj):
+        torch.nn.init.normal_(projection.weight, std=0.2)
+        torch.nn.init.normal_(projection.bias)
+    cells = torch.randn(2, pool.q_proj.in_features, 5, 7)
+    found = pool.to(dtype)(cells.to(dtype))
+    key = Adapted(pool.k_proj.in_features, pool.k_proj.out_features)
+    key.load_state_dict(pool.k_proj.state_dict())
+    pool.k_proj = key
+    expected = pool.double()(cells.double())
+    assert (found - expected).abs().max() < tolerance * expected.abs().max()
+
+
 def test_attention_pool_refuses_other_grids() -> None:
     pool = build_backbone(RESNET).visual.attnpool
     assert isinstance(pool, AttentionPool)

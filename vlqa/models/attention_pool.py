@@ -14,8 +14,10 @@ from vlqa.models.clip_weights import interpolate_position
 class AttentionPool(nn.Module):
     """Pools a feature map by attention whose query is the mean of its cells (Radford et al., arXiv 2103.00020, §2.4).
 
-    CLIP computes attention for every cell and keeps one row; here the query is that row alone: the same numbers, with
-    cost linear in the cells, which matters at native resolution.
+    CLIP computes attention for every cell and keeps one row; here the query is that row alone, and keys and values of
+    single cells are never computed either. For a head with weights Wk, Wv and query q, logits are q·(Wk x + bk) =
+    (Wkᵀq)·x + a constant, which softmax ignores, and what it hears is Wv·Σᵢaᵢxᵢ + bv. The numbers are the same up to
+    rounding, at a small part of the cost.
 
     Args:
         positional_embedding: (1 + s², c): of the mean and of the cells of the trained s×s grid.
@@ -55,10 +57,20 @@ class AttentionPool(nn.Module):
         if self.use_position:
             tokens = tokens + self._position(grid).to(tokens.dtype)
         query = self._heads(self.q_proj(tokens[:, :1]))
-        pooled = F.scaled_dot_product_attention(
-            query, self._heads(self.k_proj(tokens)), self._heads(self.v_proj(tokens))
-        )
-        return self.c_proj(pooled.transpose(1, 2).flatten(1))
+        if type(self.k_proj) is nn.Linear and type(self.v_proj) is nn.Linear:
+            return self.c_proj(self._heard(query, tokens, self.k_proj, self.v_proj))
+        keys, values = self._heads(self.k_proj(tokens)), self._heads(self.v_proj(tokens))  # an adapter is on them
+        return self.c_proj(F.scaled_dot_product_attention(query, keys, values).transpose(1, 2).flatten(1))
+
+    def _heard(
+        self, query: Float[Tensor, "n heads 1 c_head"], tokens: Float[Tensor, "n t c"], k: nn.Linear, v: nn.Linear
+    ) -> Float[Tensor, "n c"]:
+        """What all heads hear of the cells."""
+        by_head = (self.num_heads, -1, tokens.shape[2])
+        asked = torch.einsum("nhd,hdc->nhc", query[:, :, 0], k.weight.reshape(by_head))
+        cells = tokens[:, None]
+        heard = F.scaled_dot_product_attention(asked[:, None], cells, cells, scale=query.shape[3] ** -0.5)[:, 0]
+        return torch.einsum("nhc,hdc->nhd", heard, v.weight.reshape(by_head)).flatten(1) + v.bias
 
     def _heads(self, tokens: Float[Tensor, "n t c"]) -> Float[Tensor, "n heads t c_head"]:
         return tokens.reshape(*tokens.shape[:2], self.num_heads, -1).transpose(1, 2)

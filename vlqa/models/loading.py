@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from vlqa.errors import CheckpointError
 
+_INITIALIZERS = ("torch.nn.init", "transformers.initialization")
 _NESTS = ("state_dict", "model_state_dict", "params", "model")
 
 
@@ -68,6 +69,6 @@ class WithoutStartValues(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
+        if getattr(func, "__module__", None) in _INITIALIZERS:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
