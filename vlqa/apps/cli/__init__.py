@@ -29,7 +29,7 @@ from vlqa.errors import VLQAError
 from vlqa.machine import usable_cores
 
 WRONG_USE = 2
-_NEW_OBJECTS = 50_000  # between two collections: importing torch makes many, which all stay
+_NEW_OBJECTS = 5_000  # between two collections: importing torch makes many, which all stay
 _SHOW_CURSOR = "\x1b[?25h"
 
 app = typer.Typer(
