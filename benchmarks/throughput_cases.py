@@ -41,7 +41,7 @@ class Target:
         ratio: of the peer's time and ours, by side.
         peak_mib: of fp32, once text features are stored.
         first: seconds and MiB of the first set-up.
-        later_s: seconds of the set-ups after it.
+        later_s: seconds of the set-ups after it, without imports, which no model is to blame for.
     """
 
     ratio: Mapping[str, float] = field(default_factory=dict)

@@ -123,6 +123,21 @@ def test_a_signal_ends_a_run_in_order_and_a_second_one_at_once(
     assert len(partial.read_bytes().splitlines()) > 2
 
 
+def test_what_a_shell_ignores_stays_ignored() -> None:
+    code = "import signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nimport vlqa.apps.cli as cli\n"
+    code += "cli.run = lambda: print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM).__name__) or 0\n"
+    done = subprocess.run([sys.executable, "-c", f"{code}cli.main()"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{signal.SIG_IGN!s} _end_in_order"
+
+
+def test_the_end_is_short_but_complete() -> None:
+    code = "import atexit, threading, time, sys\nimport vlqa.apps.cli as cli\n"
+    code += "threading.Thread(target=time.sleep, args=(60,)).start()\natexit.register(print, 'left')\n"
+    code += "cli.app = lambda: sys.exit('why')\ncli.main()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "left\n", "why\n")
+
+
 @pytest.mark.parametrize("place", ["photo.png/x.png", "/proc/none/x.png"])
 def test_a_place_that_cannot_be_written_is_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str

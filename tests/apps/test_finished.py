@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vlqa.apps.cli import app
+from vlqa.apps.journal import Journal
 from vlqa.apps.records import check_output, open_output
 from vlqa.errors import ConfigError, ImageDecodeError
 from vlqa.types import Explanation, Patch, Source
@@ -39,6 +41,7 @@ def unread() -> bytes:
 
 def run(output: Path, given: Sequence[str | Source], *, model: str = MODEL, **options: Any) -> list[str]:
     """Score what has no record yet; a picture called b fails. The names of what was scored."""
+    time.sleep(0.01)  # a kernel tells times in steps
     how: dict[str, Any] = {"settings": {"model": model}} | options
     with open_output(output.suffix[1:], output, (1, 5), Explanation, **how) as out:
         names = [each.name if isinstance(each, Source) else each for each in out.unscored(given)]
@@ -106,19 +109,98 @@ def test_nothing_is_written_where_nothing_is_new(finished: Path, given: list[str
 def test_what_is_new_newer_or_gone_is_scored(finished: Path, given: list[str | Source]) -> None:
     new = str(finished.parent / "new.png")
     touch_later(given[0], finished)
-    Path(str(given[2])).unlink()
-    assert run(finished, [*given, new], resume=True) == [*given[:3], new]
+    Path(str(given[2])).unlink()  # as of a disk that is not mounted
+    assert run(finished, [*given, new], resume=True) == [*given[:2], new]
     assert len(rows(finished)) == 5
 
 
-def test_a_newer_reference_makes_a_comparison_anew(finished: Path, given: list[str | Source]) -> None:
-    original = finished.parent / "original"
-    original.touch()
-    os.utime(original, (1, 1))
-    how: Any = {"beside": lambda _: original, "resume": True}
-    assert run(finished, given[:1], **how) == []
-    touch_later(original, finished)
-    assert run(finished, given[:1], **how) == given[:1]
+def test_a_picture_that_was_replaced_by_an_older_one_is_newer(finished: Path, given: list[str | Source]) -> None:
+    other = finished.parent / "other"
+    other.write_bytes(b"older")
+    os.utime(other, (1, 1))
+    other.rename(str(given[0]))
+    assert run(finished, given[:1], resume=True) == given[:1]
+
+
+def test_members_are_as_new_as_their_archive(output: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "s.tar"
+    archive.touch()
+    member = Source(f"{archive}/a/c.png", unread, "stamp")
+    assert (run(output, [member]), run(output, [member], resume=True)) == ([member.name], [])
+    touch_later(archive, output)
+    assert run(output, [member], resume=True) == [member.name]
+
+
+@pytest.mark.parametrize("finish_first", [True, False])
+def test_what_changed_while_others_were_scored_is_scored_in_the_end(
+    output: Path, given: list[str | Source], finish_first: bool
+) -> None:
+    first = given[0]
+    if finish_first:
+        run(output, [first])
+    else:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            open_output(output.suffix[1:], output, (1, 5), Explanation, settings={"model": MODEL}) as out,
+        ):
+            for name in out.unscored([first]):
+                out.write(replace(SCORED, path=str(name)))
+            raise KeyboardInterrupt
+    Path(str(first)).write_bytes(b"other")
+    assert run(output, given[2:], resume=True) == [name if isinstance(name, str) else name.name for name in given[2:]]
+    assert next(row["path"] for row in rows(output)) != first  # nobody would see any more that it has changed
+    assert run(output, given[::2], resume=True) == [first]
+
+
+def test_what_changes_while_it_is_scored_is_newer_than_the_output(output: Path, given: list[str | Source]) -> None:
+    with open_output(output.suffix[1:], output, (1, 5), Explanation, settings={"model": MODEL}) as out:
+        for name in out.unscored(given[:1]):
+            out.write(replace(SCORED, path=str(name)))
+            Path(str(name)).write_bytes(b"other")
+    assert run(output, given[:1], resume=True) == given[:1]
+
+
+def test_a_journal_that_a_kill_left_beside_its_output_is_no_hindrance(
+    output: Path, given: list[str | Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Journal, *, keep: bool) -> None:
+        self._open.close()
+        if not keep:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "close", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(output, given)
+    monkeypatch.undo()
+    assert output.with_name(f"{output.name}.partial").exists()
+    assert run(output, given, resume=True) == given[1:2] and len(rows(output)) == 4
+    assert not output.with_name(f"{output.name}.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["attributes", "reference", "map"])
+def test_what_a_finished_output_does_not_hold_it_is_not_gone_on_with(
+    finished: Path, given: list[str | Source], name: str
+) -> None:
+    settings = {"model": MODEL, name: "x"}
+    with pytest.raises(ConfigError, match=f"is finished, and does not hold which --{name} it was made with"):
+        check_output(finished, finished.suffix[1:], settings, resume=True)
+    with pytest.raises(ConfigError, match=f"does not hold which --{name}"):
+        run(finished, given, resume=True, settings=settings)
+
+
+def test_columns_are_not_lost(output: Path, tmp_path: Path) -> None:
+    run(output, ["a.png"])
+    with (
+        pytest.raises(ConfigError, match="has other columns"),
+        open_output(output.suffix[1:], output, (1, 5), settings={"model": MODEL}, resume=True),
+    ):
+        pass
+    added = tmp_path / "mine.csv"
+    run(tmp_path / "own.csv", ["a.png"])
+    heading, row = (tmp_path / "own.csv").read_text().splitlines()
+    added.write_text(f"{heading},keep\n{row},yes\n")
+    with pytest.raises(ConfigError, match="holds no csv of vlqa score"):
+        check_output(added, "csv", {})
 
 
 def test_records_of_others_stay(finished: Path, given: list[str | Source]) -> None:
@@ -152,7 +234,7 @@ def test_a_run_after_a_finished_one_may_be_killed_too(finished: Path, given: lis
             out.write(replace(FAILED if Path(name).stem == "b" else SCORED, path=name))
     assert finished.with_name(f"{finished.name}.partial").exists()
     touch_later(finished, finished)
-    with pytest.raises(ConfigError, match="goes on with an output that has changed since or is gone; put it back"):
+    with pytest.raises(ConfigError, match="goes on with an output that has changed since or is gone; put that back"):
         run(finished, [*given, *new], resume=True)
     with pytest.raises(ConfigError, match="holds an unfinished run"):
         run(finished, given)
@@ -197,12 +279,13 @@ def test_what_no_score_wrote_is_not_written_over(output: Path, content: bytes) -
     assert output.read_bytes() == content
 
 
-@pytest.mark.parametrize("damage", [("0.30000000000000004", "abc"), ("0.30000000000000004", "NaN"), ('"raw"', '"r"')])
-def test_a_record_that_was_edited_is_told(tmp_path: Path, damage: tuple[str, str]) -> None:
-    output = tmp_path / "out.jsonl"
-    run(output, ["a.png"])
-    output.write_text(output.read_text().replace(*damage))
-    with pytest.raises(ConfigError, match="record 1 is none of vlqa score with these options; mend or delete it"):
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+@pytest.mark.parametrize("damage", ["1e999", "NaN", "9" * 400])
+def test_a_record_that_was_edited_is_told(tmp_path: Path, format: str, damage: str) -> None:
+    output = tmp_path / f"out.{format}"
+    run(output, ["a.png", "c.png"])
+    output.write_text(damage.join(output.read_text().rsplit("0.30000000000000004", 1)))
+    with pytest.raises(ConfigError, match="record 2 is none of vlqa score with these options"):
         run(output, ["a.png"], resume=True)
 
 
@@ -218,8 +301,18 @@ def test_a_table_for_people_is_replaced_but_not_gone_on_with(tmp_path: Path) -> 
     check_output(output, "table", {})
     run(output, ["c.png"])
     assert "c.png" in output.read_text()
-    with pytest.raises(ConfigError, match="a table for people cannot be gone on with"):
-        run(output, ["a.png"], resume=True)
+    for resumed in (
+        lambda: run(output, ["a.png"], resume=True),
+        lambda: check_output(output, "table", {}, resume=True),
+    ):
+        with pytest.raises(ConfigError, match="a table for people cannot be gone on with"):
+            resumed()
+    with pytest.raises(KeyboardInterrupt), open_output("table", output, (1, 5), settings={"model": MODEL}) as out:
+        for name in out.unscored(["a.png"]):
+            out.write(replace(SCORED, path=str(name)))
+        raise KeyboardInterrupt
+    with open_output("table", output, (1, 5), settings={"model": MODEL}, resume=True) as out:
+        assert list(out.unscored(["a.png"])) == []
 
 
 def test_a_growing_folder_is_scored_as_it_grows(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -230,7 +323,7 @@ def test_a_growing_folder_is_scored_as_it_grows(folder: Path, tiny_model: Path, 
     picture = next(folder.glob("*.png"))
     assert score().exit_code == 0
     again = score("--resume")
-    assert again.exit_code == 0 and "was complete: its records were compared by name, time of change" in again.stderr
+    assert again.exit_code == 0 and "was complete, by names, times of change and model" in again.stderr
     (folder / "broken.png").write_bytes(b"no picture")
     (folder / "copy.png").write_bytes(picture.read_bytes())
     grown = score("--resume")

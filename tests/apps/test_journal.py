@@ -186,6 +186,16 @@ def test_records_of_pictures_that_are_not_named_any_more_stay(tmp_path: Path, fi
     assert second.unnamed == 2 and second.failed == 0  # that of c.png was replaced, broken.png tells nothing any more
 
 
+@pytest.mark.parametrize("kept", [0.5, 1.2])
+def test_a_beginning_that_a_kill_has_cut_is_nothing(tmp_path: Path, files: list[str], kept: float) -> None:
+    first = journal(tmp_path)
+    run(first, files[:1])
+    first.close(keep=True)
+    heading, line = first.file.read_bytes().splitlines(keepends=True)
+    first.file.write_bytes((heading + line)[: int(kept * len(heading))])
+    assert run(journal(tmp_path), files) == files
+
+
 @pytest.mark.parametrize(
     "damage", [b"\0" * 40, b"[" * 200_000, b'{"path": 5}', b'{"path": "x", "stamp": 1}', b"[]", b'"', b"NaN", b"\xff"]
 )

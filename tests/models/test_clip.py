@@ -297,19 +297,21 @@ def test_coca_equals_open_clip() -> None:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
 def test_attention_pool_needs_no_key_or_value_of_a_cell(dtype: torch.dtype, tolerance: float) -> None:
-    class Adapted(torch.nn.Linear):
-        """A projection that must run, as one with an adapter on it."""
-
     pool = build_backbone(RESNET, attention_pool_position=False).visual.attnpool
     for projection in (pool.q_proj, pool.k_proj, pool.v_proj):
         torch.nn.init.normal_(projection.weight, std=0.2)
         torch.nn.init.normal_(projection.bias)
     cells = torch.randn(2, pool.q_proj.in_features, 5, 7)
-    found = pool.to(dtype)(cells.to(dtype))
-    key = Adapted(pool.k_proj.in_features, pool.k_proj.out_features)
-    key.load_state_dict(pool.k_proj.state_dict())
-    pool.k_proj = key
+    ran = []
+    for projection in (pool.k_proj, pool.v_proj):
+        projection.register_forward_hook(lambda module, *_: ran.append(module))
+    with torch.no_grad():
+        found = pool.to(dtype)(cells.to(dtype))
+    assert not ran
     expected = pool.double()(cells.double())
+    assert len(ran) == 2  # where weights learn, each has a gradient
+    expected.sum().backward()
+    assert all(parameter.grad is not None for name, parameter in pool.named_parameters() if "positional" not in name)
     assert (found - expected).abs().max() < tolerance * expected.abs().max()
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import vlqa
 from tests.tiny import pictures
@@ -75,6 +76,23 @@ def test_features_are_those_of_transformers(kind: str, request: pytest.FixtureRe
     assert backbone.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
     assert backbone.resize_mode == ("shortest" if kind == "clip" else "squash")
     assert backbone.interpolation == ("bicubic" if kind == "clip" else "bilinear")
+
+
+def test_no_start_value_is_drawn_where_weights_come(clip: Path) -> None:
+    class Counting(TorchDispatchMode):
+        drawn = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.drawn += args[0].numel() if func is torch.ops.aten.normal_.default else 0
+            return func(*args, **(kwargs or {}))
+
+    architecture, weights = download_weights(f"transformers:{clip}")
+    counts = []
+    for given in (None, weights):
+        with Counting() as counting:
+            build_backbone(architecture, weights=given)
+        counts.append(counting.drawn)
+    assert counts[0] > 1_000_000 and counts[1] == 0
 
 
 def test_the_tokens_of_clip_are_those_of_its_own_tokenizer(clip: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
@@ -25,28 +25,25 @@ class Kind(Enum):
 
 
 _KINDS = {
-    "path": Kind.NAME,
-    "model": Kind.NAME,
-    "digest": Kind.NAME,
-    "scene": Kind.TEXT,
-    "distortion": Kind.TEXT,
-    "error": Kind.TEXT,
+    **dict.fromkeys(("path", "model", "digest"), Kind.NAME),
+    **dict.fromkeys(("scene", "distortion", "error"), Kind.TEXT),
+    **dict.fromkeys(("quality", "raw", "high", "low"), Kind.NUMBER),
+    **dict.fromkeys(("quality_probabilities", "scene_probabilities", "distortion_probabilities"), Kind.PROBABILITIES),
+    **dict.fromkeys(("joint_probabilities", "attributes", "shares"), Kind.PROBABILITIES),
     "out_of_distribution": Kind.FLAG,
     "interval": Kind.INTERVAL,
     "patches": Kind.PATCHES,
 }
-_NUMBERS = ("quality", "raw", "high", "low")
 _PATCH = frozenset(field.name for field in dataclasses.fields(Patch))
 
 
 def columns_of(record: type[Assessment]) -> dict[str, Kind]:
     """Names and kinds of the columns of a kind of record, in their order."""
-    names = [field.name for field in dataclasses.fields(record)]
-    return {name: _KINDS.get(name, Kind.NUMBER if name in _NUMBERS else Kind.PROBABILITIES) for name in names}
+    return {field.name: _KINDS[field.name] for field in dataclasses.fields(record)}
 
 
 def as_record(row: Any, columns: Mapping[str, Kind]) -> dict[str, Any] | None:
-    """The columns of a row that was read; None where it is no record."""
+    """The columns of a row that was read, in their order; None where it is no record of these."""
     if not isinstance(row, dict) or not all(name in row and _fits(row[name], kind) for name, kind in columns.items()):
         return None
     return {name: row[name] for name in columns}
@@ -57,13 +54,13 @@ def as_csv(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | tuple | list) else value
 
 
-def from_csv(field: str, kind: Kind) -> Any:
-    """The value of a field of a CSV file.
+def from_csv(field: str, kind: Kind | None) -> Any:
+    """The value of a field of a CSV file; of a column that records do not have its text.
 
     Raises:
-        ValueError: it holds none of this kind.
+        ValueError, KeyError: it holds none of this kind.
     """
-    if kind is Kind.NAME:
+    if kind is None or kind is Kind.NAME:
         return field
     if not field:
         return None
@@ -71,7 +68,7 @@ def from_csv(field: str, kind: Kind) -> Any:
         return field
     if kind is Kind.NUMBER:
         return float(field)
-    return {"True": True, "False": False}.get(field) if kind is Kind.FLAG else json.loads(field)
+    return {"True": True, "False": False}[field] if kind is Kind.FLAG else json.loads(field)
 
 
 def as_parquet(value: Any) -> Any:
@@ -81,7 +78,7 @@ def as_parquet(value: Any) -> Any:
     return list(value.items()) if isinstance(value, dict) else value
 
 
-def from_parquet(value: Any, kind: Kind) -> Any:
+def from_parquet(value: Any, kind: Kind | None) -> Any:
     """What `as_parquet` was given."""
     return dict(value) if kind is Kind.PROBABILITIES and value is not None else value
 
@@ -97,7 +94,7 @@ def parquet_schema(columns: Mapping[str, Kind]) -> Any:
         Kind.FLAG: pa.bool_(),
         Kind.PROBABILITIES: pa.map_(pa.string(), pa.float64()),
         Kind.INTERVAL: pa.list_(pa.float64(), 2),
-        Kind.PATCHES: pa.list_(pa.struct({name.name: pa.float64() for name in dataclasses.fields(Patch)})),
+        Kind.PATCHES: pa.list_(pa.struct({field.name: pa.float64() for field in dataclasses.fields(Patch)})),
     }
     return pa.schema([(name, types[kind]) for name, kind in columns.items()])
 
@@ -122,7 +119,7 @@ def _fits(value: Any, kind: Kind) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _are_numbers(values: Any) -> bool:

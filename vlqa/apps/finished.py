@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
-from vlqa.apps.columns import Kind, as_record, from_csv, from_parquet
+from vlqa.apps.columns import Kind, as_record, columns_of, from_csv, from_parquet
 from vlqa.errors import ConfigError
+from vlqa.types import Assessment, Explanation
 
 _LONGEST_FIELD = 2**31 - 1  # of a CSV file: all patches of a picture are one
-_SURE = ("path", "quality", "raw", "error")  # columns that records of every version have
-_HEAD_BYTES = 1 << 16
+_LONGEST_LINE = 1 << 24
+_ROWS = 1024  # of Parquet at once
 
 
 class Finished:
@@ -36,11 +39,23 @@ class Finished:
     def __init__(self, output: Path, format: str, columns: Mapping[str, Kind], model: str) -> None:
         self.output, self.format, self.columns, self.model = output, format, columns, model
         check_is_ours(output, format)
-        if format == "table":
-            raise ConfigError(f"{output} is finished; a table for people cannot be gone on with, --format jsonl can")
-        status = output.stat()
+        self.look()
+
+    def look(self) -> None:
+        """See what the file is now; once more when no other run can be writing it."""
+        status = self.output.stat()
         self.time_ns = status.st_mtime_ns
         self.state = f"{status.st_size} {status.st_mtime_ns}"
+
+    def is_older_than(self, name: str) -> bool:
+        """Whether the file of a picture, or its archive, was changed or put there since; not if it is gone."""
+        for place in (name, *map(str, PurePath(name).parents)):
+            try:
+                status = os.stat(place)  # noqa: PTH116 - for millions of names
+            except (OSError, ValueError):
+                continue
+            return stat.S_ISREG(status.st_mode) and max(status.st_mtime_ns, status.st_ctime_ns) > self.time_ns
+        return False
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The records in their order.
@@ -55,14 +70,15 @@ class Finished:
             number += 1
             try:
                 row = next(rows, None)
-            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, csv.Error):
-                row = {}  # ValueErrors and OSErrors are what pyarrow raises
+            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, csv.Error) as error:
+                _raise_unread(self.output, error)
+                row = {}  # ValueErrors and OSErrors without a number are what pyarrow raises
             if row is None:
                 return
             record = as_record(row, self.columns)
-            if record is None:
+            if record is None or len(row) > len(record):  # what else a row holds would be lost
                 raise ConfigError(
-                    f"{self.output}: record {number} is none of vlqa score with these options; mend or delete it, or "
+                    f"{self.output}: record {number} is none of vlqa score with these options, or has other columns; "
                     "name another --output"
                 )
             if record["digest"] != self.model[:16]:
@@ -76,15 +92,15 @@ class Finished:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self.output) as file:
-            for batch in file.iter_batches(columns=list(self.columns)):
+            for batch in file.iter_batches(batch_size=_ROWS):
                 for row in batch.to_pylist():
-                    yield {name: from_parquet(row[name], kind) for name, kind in self.columns.items()}
+                    yield {name: from_parquet(value, self.columns.get(name)) for name, value in row.items()}
 
     def _csv(self) -> Iterator[Any]:
         csv.field_size_limit(_LONGEST_FIELD)
         with self.output.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                yield {name: from_csv(row[name], kind) for name, kind in self.columns.items()}
+                yield {name: from_csv(value, self.columns.get(name)) for name, value in row.items()}
 
     def _json_lines(self) -> Iterator[Any]:
         with self.output.open(encoding="utf-8") as file:
@@ -105,14 +121,25 @@ def _is_ours(output: Path, format: str) -> bool:
         if format == "parquet":
             import pyarrow.parquet as pq
 
-            return set(_SURE) <= set(pq.read_schema(output).names)
+            return _are_ours(pq.read_schema(output).names)
         with output.open(encoding="utf-8", newline="") as file:
-            head = file.read(_HEAD_BYTES)
-        first = head.splitlines()[0]
+            first = file.readline(_LONGEST_LINE)
         if format == "table":
             return first.split()[:2] == ["image", "quality"]
         if format == "csv":
-            return set(_SURE) <= set(next(csv.reader([first])))
-        return first.startswith('{"path": ') and '"quality": ' in head
-    except (ValueError, OSError, csv.Error):
+            return _are_ours(next(csv.reader([first])))
+        return first.startswith('{"path": ') and _are_ours(json.loads(first))
+    except (ValueError, OSError, RecursionError, csv.Error) as error:
+        _raise_unread(output, error)
         return False
+
+
+def _are_ours(names: Iterable[str]) -> bool:
+    """Whether columns are those of records, and none that somebody has added."""
+    return list(names) in [list(columns_of(record)) for record in (Assessment, Explanation)]
+
+
+def _raise_unread(output: Path, error: Exception) -> None:
+    """Raise a ConfigError where an error is of the disk and not of what is on it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise ConfigError(f"{output}: cannot be read ({error.strerror}); check the path and the disk") from None

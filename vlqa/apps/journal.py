@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlqa.apps.columns import Kind, as_parquet, as_record
+from vlqa.apps.columns import Kind, as_record
 from vlqa.apps.finished import Finished
-from vlqa.apps.pictures import DIGEST_BYTES, brief_digest, name_of
+from vlqa.apps.marks import Marks, Names
+from vlqa.apps.pictures import name_of
 from vlqa.errors import ConfigError
 from vlqa.types import Assessment, Source
 
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from vlqa.data.sources.find import Picture
 
 _VERSION = 1
-_STAMP, _HEADER, _AFTER = "stamp", "journal", "after"
-_AGAIN, _FINISHED = "again", "finished"  # stamps that no picture has
+_STAMP, _HEADER, _BEGUN, _AFTER = "stamp", "journal", "begun", "after"
+_HEAD = f'{{"{_HEADER}": '.encode()
+_AGAIN, _FINISHED, _UNKNOWN = "again", "finished", "unknown"  # marks that are no stamps
+_MISSING = "missing"
 
 
 class Journal:
@@ -35,7 +39,8 @@ class Journal:
     its new record replaces the old one. Records of pictures that are not named any more stay unless they failed.
 
     A journal may go on with an output that is finished, whose records stay where they are. They have no stamps: one
-    stands unless it failed, or a file that decides it is newer than the output.
+    stands unless it failed, or the file of its picture is newer than the output. An output is as old as the journal it
+    comes from, so that no change is missed that fell into the run.
 
     Args:
         file: of the journal.
@@ -48,6 +53,7 @@ class Journal:
 
     Attributes:
         finished: the output that this goes on with, None where it goes on with none.
+        begun_ns: when the first run into this journal began.
         resumed: records that were there and may stand.
         failed: records with an error that `rows` gave.
         unnamed: records that `rows` gave of pictures that `unscored` was not given.
@@ -74,14 +80,18 @@ class Journal:
         self._retry_failed = retry_failed
         self._beside = beside
         self.resumed = self.failed = self.unnamed = 0
-        self._earlier: dict[bytes, bytes] = {}  # digest of a name → marks of its records that no picture has claimed
-        self._outdated: set[bytes] = set()  # names given now, whose unclaimed records are of what they were before
+        self._earlier = Marks()  # of records that no picture has claimed
+        self._outdated = Names()  # given now, whose unclaimed records are of what they were before
         self._given: deque[str | None] = deque()
         self._lines = self._earlier_lines = 0
         self._open: BinaryIO = file.open("r+b" if file.exists() else "x+b")
         try:
             _lock(self._open, file)
+            if finished is not None:
+                finished.look()
             begun = _begun(self._open, file, settings, resume)
+            if begun and finished is not None and finished.time_ns == begun.get(_BEGUN):
+                begun = None  # that output is the end of this journal, which a kill has left behind
             if begun:
                 self._go_on_after(begun.get(_AFTER))
         except BaseException:
@@ -89,11 +99,14 @@ class Journal:
             raise
         try:
             if begun:
+                self.begun_ns = int(begun.get(_BEGUN, 0))
                 self._cut_torn_line()
             else:  # nothing is there, or what a run left that was killed before its first picture
+                self.begun_ns = time.time_ns()
+                after = finished and finished.state
                 self._open.seek(0)
                 self._open.truncate()
-                self._append({_HEADER: _VERSION, _AFTER: finished and finished.state, **settings})
+                self._append({_HEADER: _VERSION, _BEGUN: self.begun_ns, _AFTER: after, **settings})
             self._note_earlier()
         except BaseException:
             self.close(keep=True)
@@ -124,10 +137,10 @@ class Journal:
     def rows(self) -> Iterator[dict[str, Any]]:
         """All records that stand, in the order in which they were written; `unscored` has given all pictures."""
         self.failed = self.unnamed = 0
-        unclaimed = dict(self._earlier)
+        unclaimed = self._earlier.copy()
         for row, stamp, number in self._written():
-            if number < self._earlier_lines and _take(unclaimed, _key(row["path"]), self._mark(stamp, row["error"])):
-                if row["error"] is not None or _key(row["path"]) in self._outdated:
+            if number < self._earlier_lines and unclaimed.take(row["path"], self._mark(stamp, row["error"])):
+                if row["error"] is not None or row["path"] in self._outdated or self._has_changed(row["path"], stamp):
                     continue
                 self.unnamed += 1
             self.failed += row["error"] is not None
@@ -142,25 +155,26 @@ class Journal:
 
     def _stamp(self, picture: Picture) -> str | None:
         """Changes where the picture does, or what decides its record besides; None where that is not known."""
-        own = stamp_of(picture)
-        return own if own is None or self._beside is None else f"{own} against {stamp_of(str(self._beside(picture)))}"
+        own = _stamp_of(picture)
+        if own is None or self._beside is None:
+            return own
+        return f"{own} against {_stamp_of(str(self._beside(picture)))}"
 
     def _is_done(self, picture: Picture, stamp: str | None) -> bool:
-        key = _key(name_of(picture))
-        done = _take(self._earlier, key, _digest(stamp))  # of a picture that is named twice each record counts once
-        if not done and self.finished is not None and not self._is_newer(picture, self.finished.time_ns):
-            done = _take(self._earlier, key, _digest(_FINISHED))
-        (self._outdated.add if key in self._earlier else self._outdated.discard)(key)
+        name = name_of(picture)
+        # of a picture that is named twice each record counts once
+        done = self._earlier.take(name, _UNKNOWN if stamp is None else f"={stamp}")
+        if not done and self.finished is not None and not self.finished.is_older_than(name):
+            done = self._earlier.take(name, _FINISHED)
+        self._outdated.put(name, name in self._earlier)
         return done
 
-    def _is_newer(self, picture: Picture, time_ns: int) -> bool:
-        """Whether a file that decides a record is newer, or gone; of members of archives and addresses nobody knows."""
-        files = [] if isinstance(picture, Source) else [picture]
-        files += [str(self._beside(picture))] if self._beside else []
-        try:
-            return any(os.stat(file).st_mtime_ns > time_ns for file in files)  # noqa: PTH116 - for millions of names
-        except (OSError, ValueError):
-            return True
+    def _has_changed(self, name: str, stamp: str | None) -> bool:
+        """Whether the file of an earlier record is there, but not as it was: the output will be newer than it."""
+        if stamp == _FINISHED:
+            return self.finished is not None and self.finished.is_older_than(name)
+        now = None if self._beside else _stamp_of(name)
+        return now not in (None, _MISSING) and stamp not in (None, now)
 
     def _go_on_after(self, state: object) -> None:
         """Check that the output is the one that the journal was begun after, if it was begun after one."""
@@ -168,7 +182,8 @@ class Journal:
             self.finished = None  # to be replaced
         elif self.finished is None or self.finished.state != state:
             raise ConfigError(
-                f"{self.file} goes on with an output that has changed since or is gone; put it back, or delete both"
+                f"{self.file} goes on with an output that has changed since or is gone; put that back, or delete "
+                f"{self.file.name} to go on with what the output holds"
             )
 
     def _cut_torn_line(self) -> None:
@@ -184,9 +199,9 @@ class Journal:
 
     def _note_earlier(self) -> None:
         for row, stamp, _ in self._written():
-            key, mark = _key(row["path"]), self._mark(stamp, row["error"])
-            self._earlier[key] = self._earlier.get(key, b"") + mark
-            self.resumed += mark != _digest(_AGAIN)
+            mark = self._mark(stamp, row["error"])
+            self._earlier.add(row["path"], mark)
+            self.resumed += mark != _AGAIN
         self._open.seek(0, os.SEEK_END)
 
     def _written(self) -> Iterator[tuple[dict[str, Any], str | None, int]]:
@@ -197,14 +212,16 @@ class Journal:
         self._open.readline()
         for number, line in enumerate(self._open):
             row = _parsed(line)
-            record, stamp = as_record(row, self._columns), row.get(_STAMP)
+            stamp = row.pop(_STAMP, None)
+            record = as_record(row, self._columns)
             if record is not None and (stamp is None or isinstance(stamp, str)):
                 yield record, stamp, number
 
-    def _mark(self, stamp: str | None, error: str | None) -> bytes:
-        """By which a record is found again: the digest of its stamp; of none where it is to be tried once more."""
-        passing = stamp is None or self._retry_failed
-        return _digest(_AGAIN if passing and error is not None else stamp)
+    def _mark(self, stamp: str | None, error: str | None) -> str:
+        """By which a record is found again: its stamp; none where it is to be tried once more."""
+        if error is not None and (stamp is None or self._retry_failed):
+            return _AGAIN
+        return stamp if stamp == _FINISHED else _UNKNOWN if stamp is None else f"={stamp}"
 
     def _append(self, line: Mapping[str, Any]) -> None:
         try:
@@ -228,13 +245,13 @@ def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = Fal
 def _begun(opened: BinaryIO, file: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
     """The first line of a file that holds records that can be gone on with; it is read up to these."""
     header = opened.readline()
-    if not header:
-        return None
     begun = _parsed(header)
-    if _HEADER not in begun:
+    if (header.endswith(b"\n") and _HEADER not in begun) or not header.startswith(_HEAD[: len(header)]):
         raise ConfigError(f"{file} is in the way and no unfinished run of this vlqa; delete it")
-    if opened.tell() == file.stat().st_size:
+    at = opened.tell()
+    if not header.endswith(b"\n") or not opened.readline().endswith(b"\n"):  # all that a kill has left
         return None
+    opened.seek(at)
     if not resume:
         raise ConfigError(f"{file} holds an unfinished run; go on with it by --resume, or delete it")
     if begun[_HEADER] != _VERSION:
@@ -248,14 +265,14 @@ def _begun(opened: BinaryIO, file: Path, settings: Mapping[str, Any], resume: bo
     return begun
 
 
-def stamp_of(picture: Picture) -> str | None:
+def _stamp_of(picture: Picture) -> str | None:
     """Size and time of change of a file, the stamp of a `Source`; what a missing file has is known too: nothing."""
     if isinstance(picture, Source):
         return picture.stamp
     try:
         status = os.stat(picture)  # noqa: PTH116 - for millions of names
     except (OSError, ValueError):
-        return "missing"
+        return _MISSING
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
@@ -266,26 +283,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return row if isinstance(row, dict) else {}
-
-
-def _key(name: str) -> bytes:
-    return brief_digest(as_parquet(name))  # as outputs hold a name that is no UTF-8
-
-
-def _digest(stamp: str | None) -> bytes:
-    return brief_digest("" if stamp is None else f"={stamp}")
-
-
-def _take(marks: dict[bytes, bytes], name: bytes, mark: bytes) -> bool:
-    """Remove one mark from those of a name; whether it was there."""
-    there = marks.get(name, b"")
-    for at in range(0, len(there), DIGEST_BYTES):
-        if there[at : at + DIGEST_BYTES] == mark:
-            marks[name] = there[:at] + there[at + DIGEST_BYTES :]
-            if not marks[name]:
-                del marks[name]
-            return True
-    return False
 
 
 def _short(value: Any) -> str:

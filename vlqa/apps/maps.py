@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from vlqa.apps.pictures import file_name, name_of
+from vlqa.artifacts import atomic_write
 from vlqa.data.images import MAX_PIXELS, decode
 from vlqa.errors import ConfigError, MissingExtraError
 from vlqa.predictors.quality_map import painted, window_map
@@ -116,7 +117,8 @@ class MapWriter:
         for axis in axes:
             axis.set_axis_off()
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
-        figure.savefig(path, dpi=100, metadata={"Software": _SOFTWARE})
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png", dpi=100, metadata={"Software": _SOFTWARE})
         pyplot.close(figure)
         self.drawn += 1
         return path

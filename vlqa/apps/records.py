@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -98,8 +99,10 @@ def open_output(
             return
         target = output.resolve()  # through links, which stay
         target.parent.mkdir(parents=True, exist_ok=True)
-        there = resume and target.exists() and target.stat().st_size > 0
-        finished = Finished(target, format, columns, settings.get("model", "")) if there else None
+        finished = None
+        if resume and _is_there(target, format):
+            _check_can_be_gone_on_with(target, settings)
+            finished = Finished(target, format, columns, settings.get("model", ""))
         journal = Journal(
             journal_of(target),
             settings,
@@ -131,6 +134,8 @@ def check_output(output: Path, format: str, settings: Mapping[str, Any], *, resu
         if not _is_device(output):
             check_writable(output.resolve().parent)
             check_is_ours(output, format)
+            if resume and _is_there(output.resolve(), format):
+                _check_can_be_gone_on_with(output.resolve(), settings)
             check_journal(journal_of(output), settings, resume=resume)
     except OSError as error:
         raise _unwritable(output, error) from None
@@ -140,6 +145,27 @@ def journal_of(output: Path) -> Path:
     """Where the records of a file are until all are there."""
     target = output.resolve()
     return target.with_name(f"{target.name}.partial")
+
+
+def _is_there(target: Path, format: str) -> bool:
+    """Whether a finished output is there to be gone on with; a journal goes on with a table for people alone.
+
+    Raises:
+        ConfigError: it is a table for people, of which nothing can be read.
+    """
+    there = target.exists() and target.stat().st_size > 0
+    if there and format == "table" and not journal_of(target).exists():
+        raise ConfigError(f"{target} is finished; a table for people cannot be gone on with, --format jsonl can")
+    return there and format != "table"
+
+
+def _check_can_be_gone_on_with(target: Path, settings: Mapping[str, Any]) -> None:
+    """Raise a ConfigError where records depend on what a finished output does not hold, and a journal would."""
+    for name in ("attributes", "reference", "map"):
+        if settings.get(name) is not None and not journal_of(target).exists():
+            raise ConfigError(
+                f"{target} is finished, and does not hold which --{name} it was made with; name another --output"
+            )
 
 
 def _is_device(output: Path) -> bool:
@@ -160,9 +186,12 @@ def _write(
         ConfigError: it cannot be written; the journal stays.
     """
     try:
-        with atomic_write(target) as file, _writer(format, file, scale, columns) as write:
-            for row in journal.rows():
-                write(row)
+        with atomic_write(target) as file:
+            with _writer(format, file, scale, columns) as write:
+                for row in journal.rows():
+                    write(row)
+            file.flush()
+            os.utime(file.fileno(), ns=(journal.begun_ns, journal.begun_ns))
     except OSError as error:
         raise ConfigError(
             f"{target}: cannot be written ({error.strerror or error}); all records are kept in {journal.file}: make "

@@ -14,10 +14,10 @@ from vlqa.models.clip_weights import interpolate_position
 class AttentionPool(nn.Module):
     """Pools a feature map by attention whose query is the mean of its cells (Radford et al., arXiv 2103.00020, §2.4).
 
-    CLIP computes attention for every cell and keeps one row; here the query is that row alone, and keys and values of
-    single cells are never computed either. For a head with weights Wk, Wv and query q, logits are q·(Wk x + bk) =
-    (Wkᵀq)·x + a constant, which softmax ignores, and what it hears is Wv·Σᵢaᵢxᵢ + bv. The numbers are the same up to
-    rounding, at a small part of the cost.
+    CLIP computes attention for every cell and keeps one row; here the query is that row alone, and where nothing learns
+    keys and values of single cells are not computed either. For a head with weights Wk, Wv and query q, logits are
+    q·(Wk x + bk) = (Wkᵀq)·x + a constant, which softmax ignores, and what it hears is Wv·Σᵢaᵢxᵢ + bv. The numbers are
+    the same up to rounding, at a small part of the cost.
 
     Args:
         positional_embedding: (1 + s², c): of the mean and of the cells of the trained s×s grid.
@@ -57,9 +57,11 @@ class AttentionPool(nn.Module):
         if self.use_position:
             tokens = tokens + self._position(grid).to(tokens.dtype)
         query = self._heads(self.q_proj(tokens[:, :1]))
-        if type(self.k_proj) is nn.Linear and type(self.v_proj) is nn.Linear:
-            return self.c_proj(self._heard(query, tokens, self.k_proj, self.v_proj))
-        keys, values = self._heads(self.k_proj(tokens)), self._heads(self.v_proj(tokens))  # an adapter is on them
+        k, v = self.k_proj, self.v_proj
+        # a projection with an adapter is no Linear; whoever trains in several processes needs gradients of all weights
+        if isinstance(k, nn.Linear) and isinstance(v, nn.Linear) and not torch.is_grad_enabled():
+            return self.c_proj(self._heard(query, tokens, k, v))
+        keys, values = self._heads(self.k_proj(tokens)), self._heads(self.v_proj(tokens))
         return self.c_proj(F.scaled_dot_product_attention(query, keys, values).transpose(1, 2).flatten(1))
 
     def _heard(

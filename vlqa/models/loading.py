@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from vlqa.errors import CheckpointError
 
-_INITIALIZERS = ("torch.nn.init", "transformers.initialization")
+_INITIALIZERS = ("torch.nn.init", "transformers.initialization")  # the second takes the place of the first's functions
 _NESTS = ("state_dict", "model_state_dict", "params", "model")
 
 
@@ -65,7 +65,7 @@ def _few(names: Iterable[str], shown: int = 3) -> str:
 
 
 class WithoutStartValues(TorchFunctionMode):
-    """Skips torch's random initialisation, half of the time that loading a ViT-B/32 takes: weights replace it all."""
+    """Skips most of the random start, half of the time that loading a ViT-B/32 takes: weights replace it all."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

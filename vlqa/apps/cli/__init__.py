@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
@@ -58,7 +59,7 @@ def main() -> None:
     """Entry point of `vlqa`; does not return."""
     gc.set_threshold(_NEW_OBJECTS)
     _open_standard_streams()
-    _end_on_signals()
+    _on_signals(_end_in_order)
     _share_cores()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is no UTF-8 must not end the run
@@ -72,6 +73,8 @@ def run() -> int:
     try:
         app()
     except SystemExit as end:
+        if isinstance(end.code, str):
+            typer.echo(end.code, err=True)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except VLQAError as error:
         typer.echo(f"error: {_one_line(error)}", err=True)
@@ -87,6 +90,7 @@ def run() -> int:
 
 def _leave(status: int) -> NoReturn:
     """End now: to take all of torch apart, as Python does at its end, takes it a second and more."""
+    _on_signals(_end_at_once)
     try:
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -99,21 +103,22 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _end_on_signals() -> None:
-    """Let Ctrl-C and `kill` end a run in order, its records kept; a second of them at once."""
+def _end_in_order(number: int, _: object) -> NoReturn:
+    """Let Ctrl-C and `kill` end a run between two steps of Python, its records kept; a second of them at once."""
+    _on_signals(_end_at_once)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(_status_of(number))
 
-    def end(number: int, _: object) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, end_at_once)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(_status_of(number))
 
-    def end_at_once(number: int, _: object) -> None:
-        if sys.stderr.isatty():
-            os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
-        os._exit(_status_of(number))
+def _end_at_once(number: int, _: object) -> NoReturn:
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
+    os._exit(_status_of(number))
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, end)
+
+def _on_signals(end: Callable[[int, object], NoReturn]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell's for what runs in the background
+            signal.signal(number, end)
 
 
 def _status_of(number: int) -> int:

@@ -15,7 +15,7 @@ def export(
     ] = "mini",
     weights: Annotated[Path | None, typer.Option("--weights", "-w", help="Published file or saved folder.")] = None,
 ) -> None:
-    """Save a model that OpenVINO runs, faster than torch on CPUs; same scores. Needs vlqa[export].
+    """Save a model that OpenVINO runs, faster than torch on CPUs; same scores. Needs vlqa's extra "export".
 
     What it makes is a model as any other: with --precision bf16 it is faster still, with scores a little different.
 

@@ -98,7 +98,7 @@ def score(
         typer.Option(
             "--resume",
             help="Go on with a run into --output, killed or finished: what has a record is not scored again unless it "
-            "changed, what failed in a finished one is. Records of pictures that are not named any more stay.",
+            "changed; what failed in a finished one is. Records of pictures that are not named any more stay.",
         ),
     ] = False,
     retry_failed: Annotated[
@@ -260,8 +260,7 @@ def _tell_resumed(out: Output | Journal, output: Path | None) -> None:
     if out.finished is not None:
         done = "was complete" if out.adds_nothing else "was gone on with"
         typer.echo(
-            f"{output} {done}: its records were compared by name, time of change and model, not by options such as "
-            "--precision, which it does not hold; delete it to score all again",
+            f"{output} {done}, by names, times of change and model; options such as --precision it does not hold",
             err=True,
         )
 
