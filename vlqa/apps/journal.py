@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlqa.apps.columns import Kind, as_record
 from vlqa.apps.finished import Finished
+from vlqa.apps.lock import lock
 from vlqa.apps.marks import Marks, Names
 from vlqa.apps.pictures import name_of
 from vlqa.errors import ConfigError
@@ -86,7 +87,7 @@ class Journal:
         self._lines = self._earlier_lines = 0
         self._open: BinaryIO = file.open("r+b" if file.exists() else "x+b")
         try:
-            _lock(self._open, file)
+            lock(self._open, file)
             if finished is not None:
                 finished.look()
             begun = _begun(self._open, file, settings, resume)
@@ -238,7 +239,7 @@ def check_journal(file: Path, settings: Mapping[str, Any], *, resume: bool = Fal
     """Raise what a `Journal` would, as far as the settings known so far tell, and change nothing."""
     if file.exists():
         with file.open("r+b") as opened:  # over NFS only who may write may lock
-            _lock(opened, file)
+            lock(opened, file)
             _begun(opened, file, settings, resume)
 
 
@@ -288,16 +289,3 @@ def _parsed(line: bytes) -> dict[str, Any]:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 24 else f"{text[:16]}…"
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep a second run from writing the same journal; where the system has no such locks, nothing does."""
-    with contextlib.suppress(ImportError, OSError):
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{path} is being written by another run; wait for it, or name another --output"
-            ) from None
