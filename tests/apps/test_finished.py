@@ -99,11 +99,12 @@ def test_only_what_failed_is_scored_again(finished: Path, given: list[str | Sour
     assert [row["error"] for row in rows(finished)] == [None] * 4  # that of b is gone
 
 
-def test_nothing_is_written_where_nothing_is_new(finished: Path, given: list[str | Source]) -> None:
-    before = finished.read_bytes(), finished.stat().st_ino
-    assert run(finished, given[::2], resume=True) == []
-    assert (finished.read_bytes(), finished.stat().st_ino) == before
-    assert sorted(path.suffix for path in finished.parent.iterdir()) == sorted([".png"] * 3 + [finished.suffix])
+def test_nothing_is_written_where_nothing_is_new(output: Path, given: list[str | Source]) -> None:
+    run(output, given[::2])
+    before = output.read_bytes(), output.stat().st_ino
+    assert run(output, given[:1], resume=True) == []
+    assert (output.read_bytes(), output.stat().st_ino) == before
+    assert sorted(path.suffix for path in output.parent.iterdir()) == sorted([".png"] * 3 + [output.suffix])
 
 
 def test_what_is_new_newer_or_gone_is_scored(finished: Path, given: list[str | Source]) -> None:
@@ -148,8 +149,45 @@ def test_what_changed_while_others_were_scored_is_scored_in_the_end(
             raise KeyboardInterrupt
     Path(str(first)).write_bytes(b"other")
     assert run(output, given[2:], resume=True) == [name if isinstance(name, str) else name.name for name in given[2:]]
-    assert next(row["path"] for row in rows(output)) != first  # nobody would see any more that it has changed
-    assert run(output, given[::2], resume=True) == [first]
+    assert len(rows(output)) == 3
+    assert first in run(output, [first, *given[2:]], resume=True)
+    assert len(rows(output)) == 3 and run(output, [first, *given[2:]], resume=True) == []
+
+
+def test_what_failed_and_is_not_named_any_more_is_gone(finished: Path, given: list[str | Source]) -> None:
+    assert run(finished, [given[0], *given[2:]], resume=True) == []
+    assert [row["error"] for row in rows(finished)] == [None] * 3
+
+
+def test_a_refusal_is_not_evaded_by_a_run_that_was_killed(finished: Path, given: list[str | Source]) -> None:
+    settings = {"model": MODEL, "attributes": "x"}
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_output(finished.suffix[1:], finished, (1, 5), Explanation, settings=settings),
+    ):
+        finished.with_name(f"{finished.name}.partial").write_bytes(b'{"journal": 1}\n')
+        raise KeyboardInterrupt
+    finished.with_name(f"{finished.name}.partial").write_bytes(b'{"journal": 1}\n')
+    with pytest.raises(ConfigError, match="does not hold which --attributes"):
+        run(finished, given, resume=True, settings=settings)
+
+
+def test_names_of_lines_that_end_anyhow(output: Path) -> None:
+    names = ["a\rb.png", "c\nd.png", 'e",\r\n.png', "f\u2028.png"]
+    sources = [Source(name, unread, "x") for name in names]
+    assert run(output, sources) == names
+    assert [row["path"] for row in rows(output)] == names and run(output, sources, resume=True) == []
+
+
+def test_places_that_no_output_can_have(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to(tmp_path / "b.csv")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
+    for name, why in (("a.csv", "cannot be written"), (f"{'s' * 237}.csv", "the name is too long")):
+        with pytest.raises(ConfigError, match=why):
+            check_output(tmp_path / name, "csv", {})
+    (tmp_path / "labels").write_text("image quality\n1.png 3.5\n")
+    with pytest.raises(ConfigError, match="holds no table"):
+        check_output(tmp_path / "labels", "table", {})
 
 
 def test_what_changes_while_it_is_scored_is_newer_than_the_output(output: Path, given: list[str | Source]) -> None:

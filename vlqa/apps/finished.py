@@ -125,7 +125,8 @@ def _is_ours(output: Path, format: str) -> bool:
         with output.open(encoding="utf-8", newline="") as file:
             first = file.readline(_LONGEST_LINE)
         if format == "table":
-            return first.split()[:2] == ["image", "quality"]
+            words = first.split()
+            return words[:3] + words[-2:] == ["image", "quality", "score", "scene", "distortion"]
         if format == "csv":
             return _are_ours(next(csv.reader([first])))
         return first.startswith('{"path": ') and _are_ours(json.loads(first))

@@ -40,8 +40,8 @@ class Journal:
     its new record replaces the old one. Records of pictures that are not named any more stay unless they failed.
 
     A journal may go on with an output that is finished, whose records stay where they are. They have no stamps: one
-    stands unless it failed, or the file of its picture is newer than the output. An output is as old as the journal it
-    comes from, so that no change is missed that fell into the run.
+    stands unless it failed, or the file of its picture is newer than the output. So that no change is missed that fell
+    into a run, or was of a picture that it did not name, `time_ns` tells how old the output shall seem.
 
     Args:
         file: of the journal.
@@ -58,6 +58,7 @@ class Journal:
         resumed: records that were there and may stand.
         failed: records with an error that `rows` gave.
         unnamed: records that `rows` gave of pictures that `unscored` was not given.
+        was_complete: whether `adds_nothing` was so.
 
     Raises:
         ConfigError: an unfinished run is there and `resume` is False, it was begun with other settings or another
@@ -81,17 +82,18 @@ class Journal:
         self._retry_failed = retry_failed
         self._beside = beside
         self.resumed = self.failed = self.unnamed = 0
+        self.was_complete = False
         self._earlier = Marks()  # of records that no picture has claimed
         self._outdated = Names()  # given now, whose unclaimed records are of what they were before
         self._given: deque[str | None] = deque()
-        self._lines = self._earlier_lines = 0
+        self._lines = self._earlier_lines = self._noted = 0
         self._open: BinaryIO = file.open("r+b" if file.exists() else "x+b")
         try:
             lock(self._open, file)
             if finished is not None:
                 finished.look()
             begun = _begun(self._open, file, settings, resume)
-            if begun and finished is not None and finished.time_ns == begun.get(_BEGUN):
+            if begun and finished is not None and finished.time_ns in (begun.get(_BEGUN), _next_ns(begun.get(_AFTER))):
                 begun = None  # that output is the end of this journal, which a kill has left behind
             if begun:
                 self._go_on_after(begun.get(_AFTER))
@@ -131,9 +133,17 @@ class Journal:
         self._lines += 1
 
     @property
+    def time_ns(self) -> int:
+        """Of the finished output, once `rows` has given all: what is newer may have changed since it was scored."""
+        if self.finished is not None and self.unnamed:
+            return _next_ns(self.finished.state)  # nobody has looked whether what they are of has changed
+        return self.begun_ns
+
     def adds_nothing(self) -> bool:
-        """Whether a finished output holds all there is."""
-        return self.finished is not None and not self._lines
+        """Whether a finished output holds what `rows` would give, and nothing else."""
+        if self.finished is not None and not self._lines:
+            self.was_complete = sum(1 for _ in self.rows()) == self._noted
+        return self.was_complete
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All records that stand, in the order in which they were written; `unscored` has given all pictures."""
@@ -141,7 +151,7 @@ class Journal:
         unclaimed = self._earlier.copy()
         for row, stamp, number in self._written():
             if number < self._earlier_lines and unclaimed.take(row["path"], self._mark(stamp, row["error"])):
-                if row["error"] is not None or row["path"] in self._outdated or self._has_changed(row["path"], stamp):
+                if row["error"] is not None or row["path"] in self._outdated:
                     continue
                 self.unnamed += 1
             self.failed += row["error"] is not None
@@ -170,13 +180,6 @@ class Journal:
         self._outdated.put(name, name in self._earlier)
         return done
 
-    def _has_changed(self, name: str, stamp: str | None) -> bool:
-        """Whether the file of an earlier record is there, but not as it was: the output will be newer than it."""
-        if stamp == _FINISHED:
-            return self.finished is not None and self.finished.is_older_than(name)
-        now = None if self._beside else _stamp_of(name)
-        return now not in (None, _MISSING) and stamp not in (None, now)
-
     def _go_on_after(self, state: object) -> None:
         """Check that the output is the one that the journal was begun after, if it was begun after one."""
         if state is None:
@@ -200,6 +203,7 @@ class Journal:
 
     def _note_earlier(self) -> None:
         for row, stamp, _ in self._written():
+            self._noted += 1
             mark = self._mark(stamp, row["error"])
             self._earlier.add(row["path"], mark)
             self.resumed += mark != _AGAIN
@@ -275,6 +279,11 @@ def _stamp_of(picture: Picture) -> str | None:
     except (OSError, ValueError):
         return _MISSING
     return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _next_ns(state: str | None) -> int:
+    """The time after that of a finished output, which tells the output that follows from it."""
+    return 0 if state is None else int(state.split()[1]) + 1
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -117,8 +117,11 @@ class MapWriter:
         for axis in axes:
             axis.set_axis_off()
         figure.colorbar(shown, ax=axes[1], label=f"{self.predictor.name}: {low:g} worst … {high:g} best", shrink=0.8)
-        with atomic_write(path) as file:
-            figure.savefig(file, format="png", dpi=100, metadata={"Software": _SOFTWARE})
+        try:
+            with atomic_write(path) as file:
+                figure.savefig(file, format="png", dpi=100, metadata={"Software": _SOFTWARE})
+        except OSError as error:  # to end the run: a record without its map would not be looked at again
+            raise OSError(error.errno, error.strerror, str(path)) from None
         pyplot.close(figure)
         self.drawn += 1
         return path

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vlqa.data.sources.find import Picture
 
 _PARQUET_ROWS = 4096  # rows a group
+_LONGEST_NAME = 240  # bytes: the files beside an output have longer ones, and file systems take 255
 
 Write = Callable[[Mapping[str, Any]], None]
 
@@ -101,7 +102,6 @@ def open_output(
         target.parent.mkdir(parents=True, exist_ok=True)
         finished = None
         if resume and _is_there(target, format):
-            _check_can_be_gone_on_with(target, settings)
             finished = Finished(target, format, columns, settings.get("model", ""))
         journal = Journal(
             journal_of(target),
@@ -112,11 +112,13 @@ def open_output(
             beside=beside,
             finished=finished,
         )
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # a RuntimeError is what a loop of links raises
         raise _unwritable(output, error) from None
     try:
+        if journal.finished is not None:
+            _check_can_be_gone_on_with(target, settings)
         yield journal
-        if not journal.adds_nothing:
+        if not journal.adds_nothing():
             _write(target, format, scale, columns, journal)
     except BaseException:
         journal.close(keep=True)
@@ -132,12 +134,14 @@ def check_output(output: Path, format: str, settings: Mapping[str, Any], *, resu
     """
     try:
         if not _is_device(output):
+            if len(os.fsencode(output.name)) > _LONGEST_NAME:
+                raise ConfigError(f"--output {output}: the name is too long; {_LONGEST_NAME} bytes are the most")
             check_writable(output.resolve().parent)
             check_is_ours(output, format)
-            if resume and _is_there(output.resolve(), format):
+            if resume and _is_there(output.resolve(), format) and not journal_of(output).exists():
                 _check_can_be_gone_on_with(output.resolve(), settings)
             check_journal(journal_of(output), settings, resume=resume)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # a RuntimeError is what a loop of links raises
         raise _unwritable(output, error) from None
 
 
@@ -162,7 +166,7 @@ def _is_there(target: Path, format: str) -> bool:
 def _check_can_be_gone_on_with(target: Path, settings: Mapping[str, Any]) -> None:
     """Raise a ConfigError where records depend on what a finished output does not hold, and a journal would."""
     for name in ("attributes", "reference", "map"):
-        if settings.get(name) is not None and not journal_of(target).exists():
+        if settings.get(name) is not None:
             raise ConfigError(
                 f"{target} is finished, and does not hold which --{name} it was made with; name another --output"
             )
@@ -173,8 +177,9 @@ def _is_device(output: Path) -> bool:
     return output.exists() and not output.is_file()
 
 
-def _unwritable(output: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"--output {output}: cannot be written ({error.strerror}); name another place")
+def _unwritable(output: Path, error: OSError | RuntimeError) -> ConfigError:
+    why = getattr(error, "strerror", None) or error
+    return ConfigError(f"--output {output}: cannot be written ({why}); name another place")
 
 
 def _write(
@@ -191,7 +196,7 @@ def _write(
                 for row in journal.rows():
                     write(row)
             file.flush()
-            os.utime(file.fileno(), ns=(journal.begun_ns, journal.begun_ns))
+            os.utime(file.fileno(), ns=(journal.time_ns, journal.time_ns))
     except OSError as error:
         raise ConfigError(
             f"{target}: cannot be written ({error.strerror or error}); all records are kept in {journal.file}: make "
@@ -230,14 +235,14 @@ def _json_lines(file: IO[str], columns: Iterable[str]) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def _csv(file: IO[str], columns: Iterable[str]) -> Iterator[Write]:
-    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-    writer.writeheader()
-
-    def write(record: Mapping[str, Any]) -> None:
-        writer.writerow({name: as_csv(record[name]) for name in columns})
+    def write_line(fields: Iterable[Any]) -> None:
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow(fields)  # of its own line ends it quotes each; of "\n" no "\r"
+        file.write(line.getvalue().removesuffix("\r\n") + "\n")
         file.flush()
 
-    yield write
+    write_line(columns)
+    yield lambda record: write_line(as_csv(record[name]) for name in columns)
 
 
 @contextlib.contextmanager

@@ -254,15 +254,15 @@ def _interruption_told(output: Path | None) -> Iterator[None]:
 
 
 def _tell_resumed(out: Output | Journal, output: Path | None) -> None:
+    from vlqa.data.complaints import one_line
+
     typer.echo(f"{out.resumed} records were there already", err=True)
     if out.unnamed:
         typer.echo(f"{out.unnamed} of them are of pictures that are not named now; they stay", err=True)
     if out.finished is not None:
-        done = "was complete" if out.adds_nothing else "was gone on with"
-        typer.echo(
-            f"{output} {done}, by names, times of change and model; options such as --precision it does not hold",
-            err=True,
-        )
+        done = "was complete" if out.was_complete else "was gone on with"
+        told = f"{one_line(str(output))} {done}, by names, times of change and model"
+        typer.echo(f"{told}; options such as --precision it does not hold", err=True)
 
 
 def _format(format: Format | None, output: Path | None, explain: bool) -> Format:
