@@ -79,7 +79,8 @@ def test_progress_does_not_mix_with_records(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a script it may be ignored
 from vlqa.apps.cli import main
 from vlqa.apps.journal import Journal
 write, close = Journal.write, Journal.close
