@@ -174,7 +174,7 @@ class Journal:
     def _is_done(self, picture: Picture, stamp: str | None) -> bool:
         name = name_of(picture)
         # of a picture that is named twice each record counts once
-        done = self._earlier.take(name, _UNKNOWN if stamp is None else f"={stamp}")
+        done = self._earlier.take(name, self._mark(stamp, None))
         if not done and self.finished is not None and not self.finished.is_older_than(name):
             done = self._earlier.take(name, _FINISHED)
         self._outdated.put(name, name in self._earlier)
